@@ -1,0 +1,166 @@
+//! Owns how the bodies of messages become bytes and come back: msgpack maps with named fields, versioned and
+//! size-checked. Never reads AMQP properties beyond what a caller hands in.
+//!
+//! Named fields, so that an old reader passes over what a newer writer added; positional msgpack would break it.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits;
+use crate::message::{BODY_VERSION, Envelope, WorkItem};
+
+/// Why bytes are not the message they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// They do not follow the format.
+    #[error("[LH1402] the {what} cannot be read: {reason}")]
+    Undecodable {
+        /// What the bytes should have been.
+        what: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A newer version wrote them.
+    #[error(
+        "[LH1403] the {what} has version {version}, this program reads up to {BODY_VERSION}: upgrade this program first"
+    )]
+    TooNew {
+        /// What the bytes are.
+        what: &'static str,
+        /// Their version.
+        version: u16,
+    },
+    /// Nothing is in them.
+    #[error("[LH1402] the {what} is empty")]
+    Empty {
+        /// What the bytes should have been.
+        what: &'static str,
+    },
+}
+
+/// Encodes a value that this crate defines. Such values hold only maps, numbers, texts and bytes, which msgpack
+/// always takes, so there is no error to report.
+#[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    #[expect(
+        clippy::expect_used,
+        reason = "writing msgpack to memory fails only for types that refuse to serialize; ours derive"
+    )]
+    rmp_serde::to_vec_named(value)
+        .expect("a derived Serialize into memory")
+        .into()
+}
+
+/// Reads a value that this crate defines.
+///
+/// # Errors
+/// [`BodyError::Undecodable`] with what the decoder said.
+pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BodyError> {
+    rmp_serde::from_slice(bytes).map_err(|e| BodyError::Undecodable {
+        what,
+        reason: e.to_string(),
+    })
+}
+
+/// Reads the body of a control message: one or more envelopes.
+///
+/// # Errors
+/// [`BodyError`] when it is not one, is empty, or holds an envelope of a newer version.
+pub fn decode_control(bytes: &[u8]) -> Result<Vec<Envelope>, BodyError> {
+    let what = "control message";
+    let envelopes: Vec<Envelope> = decode(what, bytes)?;
+    if envelopes.is_empty() {
+        return Err(BodyError::Empty { what });
+    }
+    match envelopes.iter().find(|envelope| envelope.version > BODY_VERSION) {
+        Some(newer) => Err(BodyError::TooNew {
+            what,
+            version: newer.version,
+        }),
+        None => Ok(envelopes),
+    }
+}
+
+/// Reads the body of a message on a work queue.
+///
+/// # Errors
+/// [`BodyError`] when it is not a work item or a newer version wrote it.
+pub fn decode_work_item(bytes: &[u8]) -> Result<WorkItem, BodyError> {
+    let what = "work item";
+    let item: WorkItem = decode(what, bytes)?;
+    if item.version > BODY_VERSION {
+        return Err(BodyError::TooNew {
+            what,
+            version: item.version,
+        });
+    }
+    Ok(item)
+}
+
+/// Splits envelopes into the bodies of as few control messages as the bounds allow, in order.
+#[must_use]
+pub fn encode_control(envelopes: &[Envelope]) -> Vec<Bytes> {
+    let mut bodies = Vec::new();
+    let mut batch: Vec<&Envelope> = Vec::new();
+    let mut batch_bytes = 0;
+    for envelope in envelopes {
+        let bytes = encode(envelope).len();
+        let full = batch.len() == limits::ENVELOPES_PER_MESSAGE_MAX
+            || (!batch.is_empty() && batch_bytes + bytes > limits::ENVELOPES_BYTES_MAX);
+        if full {
+            bodies.push(encode(&batch));
+            batch.clear();
+            batch_bytes = 0;
+        }
+        batch.push(envelope);
+        batch_bytes += bytes;
+    }
+    if !batch.is_empty() {
+        bodies.push(encode(&batch));
+    }
+    bodies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{InstanceId, MessageId};
+
+    fn terminate(reason: String) -> Envelope {
+        Envelope::terminate(MessageId::from_bits(1), InstanceId::new("a").unwrap(), reason)
+    }
+
+    #[test]
+    fn control_messages_split_at_their_bounds() {
+        let many = vec![terminate(String::new()); limits::ENVELOPES_PER_MESSAGE_MAX + 1];
+        let bodies = encode_control(&many);
+        let sizes: Vec<_> = bodies
+            .iter()
+            .map(|body| decode_control(body).unwrap().len())
+            .collect();
+        assert_eq!(sizes, [limits::ENVELOPES_PER_MESSAGE_MAX, 1]);
+
+        let large = vec![terminate("x".repeat(limits::ENVELOPES_BYTES_MAX / 2)); 3];
+        assert_eq!(encode_control(&large).len(), 3);
+        assert!(encode_control(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_so() {
+        let check = |bytes: &[u8], code: &str| {
+            let error = decode_control(bytes).unwrap_err().to_string();
+            assert!(error.contains(code), "{error}");
+        };
+        check(b"", "LH1402");
+        check(b"{\"json\":1}", "LH1402");
+        check(&encode(&Vec::<Envelope>::new()), "LH1402");
+        check(
+            &encode(&vec![Envelope {
+                version: BODY_VERSION + 1,
+                ..terminate(String::new())
+            }]),
+            "LH1403",
+        );
+    }
+}

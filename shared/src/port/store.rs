@@ -1,0 +1,486 @@
+//! Owns the door to the truth: rows, histories, inboxes, outbox, timers and leases of one hub.
+//! Never runs an orchestration and never sends a message: it keeps what it is told, atomically.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::commit::{CommitOutcome, TurnCommit};
+use crate::history::HistoryEvent;
+use crate::id::{
+    Epoch, EventSeq, ExecutionId, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
+    PartitionId, StartId, TaskId, WorkerId,
+};
+use crate::instance::{InstanceRow, StartInstance, Status, WaitingFor};
+use crate::message::{Envelope, Publication};
+use crate::parked::ParkedMessage;
+use crate::time::Timestamp;
+
+/// The truth of one hub. All methods may be called from any number of tasks at once.
+///
+/// Accepted means: when a changing method returns `Ok`, what it says survives what the hub's durability mode
+/// promises to survive. An [`StoreError::Unavailable`] leaves open whether the change took place; every
+/// changing method can therefore be repeated with the same arguments without changing anything twice.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // --- the hub ---------------------------------------------------------------------------------------
+
+    /// The hub's settings, making the hub with these where there is none. An existing hub keeps its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] when the hub's schema is outside the range this program reads.
+    async fn open_hub(&self, settings: HubSettings) -> Result<HubInfo, StoreError>;
+
+    /// The store's clock, the only one that decides anything for the whole hub.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn time(&self) -> Result<Timestamp, StoreError>;
+
+    /// Raises the broker epoch from `seen` to the next, if it still is `seen`; returns what it is afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError>;
+
+    // --- instances -------------------------------------------------------------------------------------
+
+    /// Accepts a start: writes the `Pending` row and puts it into the ready set, once. The same start id gets
+    /// the same answer again, whatever has become of the instance.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when the store takes no new work.
+    async fn create(&self, start: StartInstance) -> Result<Created, StoreError>;
+
+    /// Puts a message into an instance's inbox and the instance into the ready set. A copy (same id) changes
+    /// nothing. To a terminal or unknown instance nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn post(&self, message: Envelope) -> Result<Posted, StoreError>;
+
+    /// Reads instances; answers in the order asked, `None` for an id without an instance. Row, inbox and
+    /// history of one answer MUST belong to one moment.
+    ///
+    /// # Errors
+    /// Per instance, so that one that cannot be read does not hide the others.
+    async fn load(&self, requests: Vec<LoadRequest>) -> Vec<Result<Option<LoadedInstance>, StoreError>>;
+
+    /// Reads an execution's events behind `after`, at most `limit` or what one commit appended, whichever is more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn history(
+        &self,
+        key: &ExecutionKey,
+        after: EventSeq,
+        limit: usize,
+    ) -> Result<Vec<HistoryEvent>, StoreError>;
+
+    /// Applies turn commits, each as a whole or not at all; outcomes in the order of the batch.
+    ///
+    /// For each, checked before the first write: the token is the partition's ([`CommitOutcome::Fenced`]); the
+    /// commit id is not the row's last ([`CommitOutcome::Duplicate`]); the row exists, its execution, commit
+    /// number and event count are the expected ones, and it is not terminal ([`CommitOutcome::Conflict`]). The
+    /// caller MUST have at most one commit of an instance in flight.
+    ///
+    /// # Errors
+    /// Per commit. After [`StoreError::Unavailable`] the very same commit is to be sent again first.
+    async fn commit(&self, batch: Vec<TurnCommit>) -> Vec<Result<CommitOutcome, StoreError>>;
+
+    /// Waits until the instance is terminal, at most `at_most`, and returns its row as it is then. Returns early
+    /// only with a terminal row; `None` when there is no such instance.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn wait_terminal(
+        &self,
+        id: &InstanceId,
+        at_most: Duration,
+    ) -> Result<Option<InstanceRow>, StoreError>;
+
+    /// Lists instances, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn query(&self, query: Query) -> Result<QueryPage, StoreError>;
+
+    // --- what an owner looks after ---------------------------------------------------------------------
+
+    /// Instances of a partition that are to be looked at by now and have been for at least `older_than`, the
+    /// longest waiting first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn ready(
+        &self,
+        partition: PartitionId,
+        older_than: Duration,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, StoreError>;
+
+    /// Timers of a partition that are due by the store's own clock, earliest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn due_timers(&self, partition: PartitionId, limit: usize) -> Result<DueTimers, StoreError>;
+
+    /// Forgets timers that mean nothing any more. Returns `false`, changing nothing, if the token is not the
+    /// partition's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn drop_timers(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        timers: Vec<(ExecutionKey, TaskId)>,
+    ) -> Result<bool, StoreError>;
+
+    /// Committed messages that are not known to be confirmed. Read page by page; a message present throughout
+    /// is returned at least once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn outbox(&self, partition: PartitionId, page: PageRequest) -> Result<OutboxPage, StoreError>;
+
+    /// Forgets confirmed messages. Returns `false`, changing nothing, if the token is not the partition's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget_confirmed(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        messages: Vec<MessageId>,
+    ) -> Result<bool, StoreError>;
+
+    /// The instances of a partition that are not terminal, page by page; one open throughout is returned at
+    /// least once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn open_instances(
+        &self,
+        partition: PartitionId,
+        page: PageRequest,
+    ) -> Result<(Vec<InstanceId>, Option<String>), StoreError>;
+
+    // --- ownership -------------------------------------------------------------------------------------
+
+    /// Says that an orchestrator worker lives for another `ttl` and what it hosts; returns all that live,
+    /// ordered by id. A `ttl` of zero takes it off the list.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn heartbeat(&self, worker: WorkerRow, ttl: Duration) -> Result<Vec<WorkerRow>, StoreError>;
+
+    /// Takes the lease of a partition if it is free or expired. The new token MUST differ from every token ever
+    /// given: `nonce` is fresh randomness.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn acquire_lease(
+        &self,
+        partition: PartitionId,
+        worker: &WorkerId,
+        nonce: u128,
+        ttl: Duration,
+    ) -> Result<LeaseOutcome, StoreError>;
+
+    /// Extends leases; for each whether it is still held under this token.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then none is known to be extended.
+    async fn renew_leases(&self, renewals: Vec<LeaseRenewal>, ttl: Duration)
+    -> Result<Vec<bool>, StoreError>;
+
+    /// Gives a lease back if it is still held under this token.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError>;
+
+    // --- parked messages -------------------------------------------------------------------------------
+
+    /// Sets a message aside; a copy (same id) changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] at [`limits::PARKED_MESSAGES_MAX`](crate::limits::PARKED_MESSAGES_MAX).
+    async fn park(&self, message: ParkedMessage) -> Result<(), StoreError>;
+
+    /// Lists parked messages, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn parked(&self, page: PageRequest) -> Result<ParkedPage, StoreError>;
+
+    /// Reads one parked message.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn parked_message(&self, id: ParkedId) -> Result<Option<ParkedMessage>, StoreError>;
+
+    /// Forgets a parked message; whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError>;
+}
+
+/// What a hub is made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HubSettings {
+    /// How many partitions; fixed for the hub's life.
+    pub partitions: u16,
+}
+
+/// What is written down about a hub.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HubInfo {
+    /// How many partitions it has.
+    pub partitions: u16,
+    /// The generation of its queues.
+    pub epoch: Epoch,
+    /// Names its queue type, e.g. `quorum`; empty where the backend has only one.
+    pub queue_type: String,
+}
+
+/// What became of a create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Created {
+    /// The instance is new and `Pending`.
+    New,
+    /// This very start was accepted before; the instance stands as said.
+    Repeated(Status),
+    /// The id belongs to another start. Nothing was changed.
+    Taken {
+        /// That start's id.
+        by: StartId,
+        /// Where its instance stands.
+        status: Status,
+    },
+}
+
+/// What became of a message for an inbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Posted {
+    /// It is in the inbox, by this call or an earlier one.
+    Accepted,
+    /// The instance has ended; nothing was written.
+    Ended(Status),
+    /// There is no such instance; nothing was written.
+    Unknown,
+    /// The inbox is at [`limits::INBOX_MESSAGES_MAX`](crate::limits::INBOX_MESSAGES_MAX); nothing was written.
+    Full,
+}
+
+/// What to read of an instance, beside its row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoadRequest {
+    /// Which instance.
+    pub id: InstanceId,
+    /// Whether to read the whole history of its current execution.
+    pub history: bool,
+}
+
+/// An instance as it stood at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoadedInstance {
+    /// Its row.
+    pub row: InstanceRow,
+    /// Its unread messages, in no particular order.
+    pub inbox: Vec<Envelope>,
+    /// The events of its current execution; empty unless asked for.
+    pub history: Vec<HistoryEvent>,
+}
+
+/// A timer that is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DueTimer {
+    /// Whose.
+    pub key: ExecutionKey,
+    /// Which task.
+    pub task: TaskId,
+    /// When it was due.
+    pub due: Timestamp,
+}
+
+/// What is due in a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DueTimers {
+    /// The store's clock at that moment; not before any of [`Self::due`].
+    pub now: Timestamp,
+    /// Due timers, earliest first.
+    pub due: Vec<DueTimer>,
+    /// When the next one behind them is due.
+    pub next: Option<Timestamp>,
+}
+
+/// Where to read on: `None` from the start, else what the page before said. Opaque.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PageRequest {
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// About how many entries to return.
+    pub limit: usize,
+}
+
+/// Some committed messages.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboxPage {
+    /// The messages.
+    pub messages: Vec<Publication>,
+    /// Where to read on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Some parked messages.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ParkedPage {
+    /// The messages.
+    pub messages: Vec<ParkedMessage>,
+    /// Where to read on; `None` at the end.
+    pub next: Option<String>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// Which instances to list.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Query {
+    /// Only these statuses; empty = all.
+    pub statuses: Vec<Status>,
+    /// Only this orchestration.
+    pub name: Option<FunctionName>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// Some instances.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QueryPage {
+    /// The instances, newest first.
+    pub instances: Vec<InstanceSummary>,
+    /// Where to read on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A row without its payloads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InstanceSummary {
+    /// Its id.
+    pub id: InstanceId,
+    /// Which orchestration.
+    pub name: FunctionName,
+    /// Its current pass.
+    pub execution: ExecutionId,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub changed: Timestamp,
+    /// Whose move it is.
+    pub waiting_for: Option<WaitingFor>,
+}
+
+impl From<&InstanceRow> for InstanceSummary {
+    fn from(row: &InstanceRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            execution: row.execution,
+            status: row.status,
+            created: row.created,
+            changed: row.changed,
+            waiting_for: row.waiting_for.clone(),
+        }
+    }
+}
+
+/// A living orchestrator worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkerRow {
+    /// Its id.
+    pub id: WorkerId,
+    /// The orchestrations it hosts.
+    pub hosts: Vec<FunctionName>,
+}
+
+/// What became of the wish to own a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LeaseOutcome {
+    /// It is the caller's.
+    Granted {
+        /// The proof.
+        token: LeaseToken,
+        /// Whether the owner before let it expire instead of giving it back.
+        after_expiry: bool,
+    },
+    /// Somebody else holds it.
+    Held {
+        /// Who.
+        owner: WorkerId,
+        /// For how long at most.
+        expires_in: Duration,
+    },
+}
+
+/// The wish to keep a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseRenewal {
+    /// Which.
+    pub partition: PartitionId,
+    /// The proof.
+    pub token: LeaseToken,
+    /// Whether the owner consumes the partition's control queue.
+    pub consuming: bool,
+}
+
+/// Why the store does not serve.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or did not answer in time. A change may have taken place: repeat it as it was.
+    #[error("[LH1501] the store is not reachable at {address}: {reason}")]
+    Unavailable {
+        /// Where it was looked for, without credentials.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It takes no more; running work may still be finished.
+    #[error("[LH1503] the store takes nothing new: {reason}")]
+    Full {
+        /// What it said.
+        reason: String,
+    },
+    /// What it holds cannot be read.
+    #[error("[LH1109] {what} cannot be read: {reason}")]
+    Unreadable {
+        /// Which key or row.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// The hub belongs to another version, or was made with other settings.
+    #[error("[LH1504] {reason}")]
+    Incompatible {
+        /// In what way, and what to do.
+        reason: String,
+    },
+    /// It refuses for good: credentials, permissions, unsafe settings.
+    #[error("{reason}")]
+    Refused {
+        /// What it said, with the code.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+    }
+}
