@@ -195,6 +195,19 @@ pub trait Store: Send + Sync + 'static {
     async fn renew_leases(&self, renewals: Vec<LeaseRenewal>, ttl: Duration)
     -> Result<Vec<bool>, StoreError>;
 
+    /// Writes down that everything the broker may have lost up to this epoch has been sent again in this
+    /// partition: the next owner is told by [`LeaseOutcome::Granted`]. Returns `false`, changing nothing, if the
+    /// token is not the partition's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn mark_rebuilt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        epoch: Epoch,
+    ) -> Result<bool, StoreError>;
+
     /// Gives a lease back if it is still held under this token.
     ///
     /// # Errors
@@ -417,6 +430,8 @@ pub enum LeaseOutcome {
         token: LeaseToken,
         /// Whether the owner before let it expire instead of giving it back.
         after_expiry: bool,
+        /// The epoch last marked as rebuilt in this partition, by whichever owner; 0 if never.
+        rebuilt: Epoch,
     },
     /// Somebody else holds it.
     Held {
