@@ -1,1 +1,4 @@
-//! Under construction.
+//! What Longhaul's tests stand on: private servers, started and removed by the tests themselves.
+//! It holds no test of its own: those are in `tests/`, one file a subject.
+
+pub mod servers;
