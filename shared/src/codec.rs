@@ -7,8 +7,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::id::{InstanceId, MessageId, PartitionId};
 use crate::limits;
-use crate::message::{BODY_VERSION, Envelope, WorkItem};
+use crate::message::{BODY_VERSION, ContentType, Destination, Envelope, Publication, WorkItem};
+use crate::parked::ParkedMessage;
+use crate::time::Timestamp;
+use crate::trace::TraceContext;
 
 /// Why bytes are not the message they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +124,77 @@ pub fn encode_control(envelopes: &[Envelope]) -> Vec<Bytes> {
         bodies.push(encode(&batch));
     }
     bodies
+}
+
+/// The message that carries a work item.
+#[must_use]
+pub fn work_message(item: &WorkItem, time: Timestamp) -> Publication {
+    Publication {
+        destination: Destination::Work(item.queue.clone()),
+        id: item.message_id(),
+        kind: "work".to_owned(),
+        correlation: Some(item.identity.key.instance.to_string()),
+        content_type: ContentType::Msgpack.as_str().to_owned(),
+        time,
+        trace: item.trace.clone(),
+        body: encode(item),
+    }
+}
+
+/// The message that wakes an instance.
+#[must_use]
+pub fn wake_message(partition: PartitionId, instance: InstanceId, time: Timestamp) -> Publication {
+    let correlation = Some(instance.to_string());
+    Publication {
+        correlation,
+        ..control_message(partition, encode(&[Envelope::wake(instance)]), time)
+    }
+}
+
+/// The message that carries a body of [`encode_control`]. Its id names the body, so that a copy has the same.
+#[must_use]
+pub fn control_message(partition: PartitionId, body: Bytes, time: Timestamp) -> Publication {
+    Publication {
+        destination: Destination::Control(partition),
+        id: MessageId::of(&[b"control", &partition.0.to_be_bytes(), &body]),
+        kind: "control".to_owned(),
+        correlation: None,
+        content_type: ContentType::Msgpack.as_str().to_owned(),
+        time,
+        trace: TraceContext::default(),
+        body,
+    }
+}
+
+/// A copy of a parked message for the dead queue.
+#[must_use]
+pub fn dead_message(parked: &ParkedMessage) -> Publication {
+    Publication {
+        destination: Destination::Dead,
+        id: MessageId::from_bits(parked.id.bits()),
+        kind: "parked".to_owned(),
+        correlation: parked.message_id.clone(),
+        content_type: ContentType::Msgpack.as_str().to_owned(),
+        time: parked.time,
+        trace: parked.trace.clone(),
+        body: encode(parked),
+    }
+}
+
+/// A parked message on its way back to where it came from.
+#[must_use]
+pub fn requeued_message(parked: &ParkedMessage, time: Timestamp) -> Publication {
+    let id = MessageId::from_bits(parked.id.bits());
+    Publication {
+        destination: parked.origin.clone(),
+        id,
+        kind: parked.kind.clone().unwrap_or_default(),
+        correlation: None,
+        content_type: parked.content_type.clone().unwrap_or_default(),
+        time,
+        trace: parked.trace.clone(),
+        body: parked.body.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -421,7 +421,7 @@ impl Fingerprint {
 }
 
 /// A slice of a hub's instances, owned by one orchestrator worker at a time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PartitionId(pub u16);
 
