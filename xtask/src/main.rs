@@ -1,3 +1,65 @@
-//! Under construction.
+//! `cargo xtask …`: Longhaul's chores as one Rust program, so that nobody needs make, just or a shell.
+//! Never part of what Longhaul ships.
 
-fn main() {}
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+
+mod cargo;
+mod packages;
+mod step;
+mod suite;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  tidy                        checks the rules of the house: floors, rings, sizes, names, purity, stored codes
+  test [--no-lint] [FILTER…]  formatting, clippy, tidy, then every test against a private Redis and RabbitMQ;
+                              with filters only the tests whose name contains one
+  verify                      test, then the slow tier";
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = root()?;
+    let fine = match words.as_slice() {
+        ["tidy"] => tidy::run(&root)?,
+        ["test", rest @ ..]
+            if rest
+                .iter()
+                .all(|word| !word.starts_with('-') || *word == "--no-lint") =>
+        {
+            suite::test(&root, rest.contains(&"--no-lint"), rest)?
+        }
+        ["verify"] => suite::verify(&root)?,
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            true
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The workspace: cargo says where this package is, also when the build is kept somewhere else.
+fn root() -> anyhow::Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let package = PathBuf::from(package)
+        .canonicalize()
+        .context("cannot find the workspace")?;
+    Ok(package
+        .parent()
+        .context("the package xtask has no directory above it")?
+        .to_path_buf())
+}

@@ -1,0 +1,101 @@
+//! Calls of cargo, each shown as it would be typed.
+//! Never reads what a call prints, but for the path of a program that it built.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::step::Outcome;
+
+/// The cargo that runs this program.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// Runs `cargo ARGUMENTS`.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    show(arguments);
+    let status = Command::new(program())
+        .args(arguments)
+        .current_dir(root)
+        .status()
+        .context("cannot run cargo")?;
+    Ok(Outcome::of(status.success()))
+}
+
+/// Runs `WRAPPER cargo ARGUMENTS`.
+pub(crate) fn run_within(wrapper: &Path, root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    show(arguments);
+    let mut command = Command::new(wrapper);
+    command.arg(program()).args(arguments).current_dir(root);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", wrapper.display()))?;
+    Ok(Outcome::of(status.success()))
+}
+
+/// Runs `cargo ARGUMENTS`, a build, and returns where it put the program `wanted`; `None` if the build failed.
+pub(crate) fn build(root: &Path, arguments: &[&str], wanted: &str) -> anyhow::Result<Option<PathBuf>> {
+    show(arguments);
+    let output = Command::new(program())
+        .args(arguments)
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let path = messages.lines().find_map(|line| executable(line, wanted));
+    path.with_context(|| format!("cargo built no program `{wanted}`"))
+        .map(Some)
+}
+
+pub(crate) fn has_nextest() -> bool {
+    let mut command = Command::new(program());
+    command
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The path in cargo's message that it built the program `wanted`.
+fn executable(message: &str, wanted: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let target = message.get("target")?;
+    let is_program = target.get("kind")?.as_array()?.iter().any(|kind| kind == "bin");
+    let is_wanted = is_program && target.get("name")? == wanted;
+    is_wanted
+        .then(|| message.get("executable")?.as_str().map(PathBuf::from))
+        .flatten()
+}
+
+fn show(arguments: &[&str]) {
+    println!("cargo {}", arguments.join(" "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_program_among_cargos_messages() {
+        let message = |kind: &str, name: &str| {
+            format!(
+                r#"{{"target": {{"kind": ["{kind}"], "name": "{name}"}}, "executable": "/x/{kind}/{name}"}}"#
+            )
+        };
+        assert_eq!(
+            executable(&message("bin", "servers"), "servers"),
+            Some(PathBuf::from("/x/bin/servers"))
+        );
+        assert_eq!(executable(&message("test", "servers"), "servers"), None);
+        assert_eq!(executable(&message("bin", "other"), "servers"), None);
+        assert_eq!(executable("not json", "servers"), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask test` and `cargo xtask verify`: what has to pass before a change is taken.
+//! Never knows how the servers are started: the program `servers` of the tests wraps the test run.
+
+use std::path::Path;
+
+use crate::step::{Outcome, Steps};
+use crate::{cargo, packages, tidy};
+
+/// What is too slow for every change: a name and the arguments of cargo. Empty so far.
+const SLOW: [(&str, &[&str]); 0] = [];
+
+/// Runs the checks and the tests; `words` are the command's, of which the filters are those without a dash.
+pub(crate) fn test(root: &Path, no_lint: bool, words: &[&str]) -> anyhow::Result<bool> {
+    let filters: Vec<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let mut steps = Steps::default();
+    checks_and_tests(root, no_lint, &filters, &mut steps);
+    Ok(steps.finish())
+}
+
+/// Everything: [`test`], then the slow tier.
+pub(crate) fn verify(root: &Path) -> anyhow::Result<bool> {
+    let mut steps = Steps::default();
+    checks_and_tests(root, false, &[], &mut steps);
+    for (name, arguments) in SLOW {
+        steps.run(name, || cargo::run(root, arguments));
+    }
+    if SLOW.is_empty() {
+        println!("\nthe slow tier is empty so far");
+    }
+    Ok(steps.finish())
+}
+
+fn checks_and_tests(root: &Path, no_lint: bool, filters: &[&str], steps: &mut Steps) {
+    let ready = steps.run("servers", packages::ensure);
+    if no_lint {
+        steps.skip("fmt");
+        steps.skip("clippy");
+    } else {
+        steps.run("fmt", || cargo::run(root, &["fmt", "--all", "--check"]));
+        let clippy = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        steps.run("clippy", || cargo::run(root, &clippy));
+    }
+    steps.run("tidy", || Ok(Outcome::of(tidy::run(root)?)));
+
+    let mut wrapper = None;
+    if ready == Outcome::Passed {
+        steps.run("build", || {
+            // What the tests' own build would be, so that nothing is built twice.
+            let build = ["test", "--no-run", "--workspace", "--all-features"];
+            wrapper = cargo::build(root, &build, "servers")?;
+            Ok(Outcome::of(wrapper.is_some()))
+        });
+    }
+    let Some(wrapper) = wrapper else {
+        steps.skip("tests");
+        steps.skip("doc tests");
+        return;
+    };
+    steps.run("tests", || {
+        cargo::run_within(&wrapper, root, &test_arguments(cargo::has_nextest(), filters))
+    });
+    if filters.is_empty() {
+        steps.run("doc tests", || {
+            cargo::run(root, &["test", "--doc", "--workspace", "--all-features"])
+        });
+    } else {
+        steps.skip("doc tests");
+    }
+}
+
+fn test_arguments<'a>(nextest: bool, filters: &[&'a str]) -> Vec<&'a str> {
+    let runner: &[&str] = if nextest {
+        &["nextest", "run", "--workspace", "--all-features"]
+    } else {
+        &[
+            "test",
+            "--workspace",
+            "--all-features",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--",
+        ]
+    };
+    [runner, filters].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_reach_either_runner() {
+        let typed = |nextest| test_arguments(nextest, &["one", "two"]).join(" ");
+        assert!(typed(true).starts_with("nextest run ") && typed(true).ends_with(" one two"));
+        assert!(typed(false).starts_with("test ") && typed(false).ends_with(" -- one two"));
+    }
+}
