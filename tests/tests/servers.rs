@@ -155,9 +155,15 @@ async fn rabbit_keeps_through_a_sigkill_what_it_confirmed_and_forgets_it_when_wi
 
 #[test]
 fn servers_run_beside_each_other_and_leave_nothing_behind() {
-    let start_rabbit = || std::thread::spawn(|| RabbitServer::start().unwrap());
+    // Two of each with what operators are given, which shows besides that these files load.
+    let start_rabbit = || {
+        std::thread::spawn(|| {
+            RabbitServer::with_config(&settings(include_str!("../../deploy/rabbitmq.conf"))).unwrap()
+        })
+    };
     let rabbits = [start_rabbit(), start_rabbit()].map(|start| start.join().unwrap());
-    let redises = [RedisServer::start().unwrap(), RedisServer::start().unwrap()];
+    let redises = [(); 2]
+        .map(|()| RedisServer::with_config(&settings(include_str!("../../deploy/redis.conf"))).unwrap());
 
     assert_eq!(ask(redises[0].port(), "SET ship longhaul"), "+OK");
     assert_eq!(ask(redises[1].port(), "EXISTS ship"), ":0");
@@ -257,6 +263,18 @@ fn a_missing_program_is_an_error_that_names_its_package() {
             assert!(text.contains(part), "{part:?} is not in {text:?}");
         }
     }
+}
+
+/// What a file of `deploy/` sets, by `name value` or `name = value`.
+fn settings(file: &'static str) -> Vec<(&'static str, &'static str)> {
+    let lines = file
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let setting = |line: &'static str| {
+        let (name, value) = line.split_once(' ').unwrap();
+        (name, value.trim_start_matches("= ").trim_matches('"'))
+    };
+    lines.map(setting).collect()
 }
 
 /// Runs the wrapper with both URLs given, except for those that `environment` empties.
