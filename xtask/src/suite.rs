@@ -35,7 +35,10 @@ pub(crate) fn verify(root: &Path) -> anyhow::Result<bool> {
 }
 
 fn checks_and_tests(root: &Path, no_lint: bool, filters: &[&str], steps: &mut Steps) {
-    let ready = steps.run("servers", packages::ensure);
+    // First, because whoever lacks them wants to know it now and not after the lints.
+    if steps.run("servers", packages::ensure) != Outcome::Passed {
+        return;
+    }
     if no_lint {
         steps.skip("fmt");
         steps.skip("clippy");
@@ -55,14 +58,12 @@ fn checks_and_tests(root: &Path, no_lint: bool, filters: &[&str], steps: &mut St
     steps.run("tidy", || Ok(Outcome::of(tidy::run(root)?)));
 
     let mut wrapper = None;
-    if ready == Outcome::Passed {
-        steps.run("build", || {
-            // What the tests' own build would be, so that nothing is built twice.
-            let build = ["test", "--no-run", "--workspace", "--all-features"];
-            wrapper = cargo::build(root, &build, "servers")?;
-            Ok(Outcome::of(wrapper.is_some()))
-        });
-    }
+    steps.run("build", || {
+        // What the tests' own build would be, so that nothing is built twice.
+        let build = ["test", "--no-run", "--workspace", "--all-features"];
+        wrapper = cargo::build(root, &build, "servers")?;
+        Ok(Outcome::of(wrapper.is_some()))
+    });
     let Some(wrapper) = wrapper else {
         steps.skip("tests");
         steps.skip("doc tests");
