@@ -1,6 +1,8 @@
 //! The paths that a file names: leaves of its `use` trees, and `a::b::c` in its code.
 //! Never resolves them: `modules` knows which file a path leads to.
 
+use std::collections::BTreeSet;
+
 use super::lexer::{Token, after_group};
 
 /// One path that a file names.
@@ -12,6 +14,8 @@ pub(crate) struct Named {
     /// The inline modules around it, from the outside.
     pub(crate) within: Vec<String>,
     pub(crate) by: By,
+    /// A `pub use` of any reach: others may import it from here.
+    pub(crate) handed_on: bool,
 }
 
 /// How a path is named.
@@ -37,6 +41,8 @@ pub(crate) struct Declared {
 pub(crate) struct Said {
     pub(crate) named: Vec<Named>,
     pub(crate) declared: Vec<Declared>,
+    /// The words of its code, imports and attributes left out.
+    pub(crate) words: BTreeSet<String>,
     /// The file has nothing but declarations and imports: a parent, as the house wants it.
     pub(crate) only_declares: bool,
 }
@@ -47,6 +53,7 @@ pub(crate) fn said(tokens: &[Token]) -> Said {
             only_declares: true,
             ..Said::default()
         },
+        public: false,
         open: Vec::new(),
     };
     let mut rest = tokens;
@@ -58,6 +65,8 @@ pub(crate) fn said(tokens: &[Token]) -> Said {
 
 struct Reader {
     said: Said,
+    /// What is read next follows a `pub`.
+    public: bool,
     /// Open braces; those of an inline module carry its name.
     open: Vec<Option<String>>,
 }
@@ -65,10 +74,13 @@ struct Reader {
 impl Reader {
     /// Reads one construct, and returns what follows it.
     fn read<'a>(&mut self, tokens: &'a [Token]) -> &'a [Token] {
+        let public = std::mem::take(&mut self.public);
         match tokens {
             [word, rest @ ..] if word.is_word("use") && !starts_capture(rest) => {
                 let mut prefix = Vec::new();
+                self.public = public;
                 let after = self.use_tree(rest, &mut prefix, word.line);
+                self.public = false;
                 return skip_past(after, ';');
             }
             [word, name, mark, rest @ ..] if word.is_word("mod") && mark.is_mark(';') => {
@@ -90,9 +102,13 @@ impl Reader {
                 };
             }
             [word, paren, ..] if word.is_word("pub") && paren.is_mark('(') => {
+                self.public = true;
                 return after_group(tokens.get(1..).unwrap_or_default());
             }
-            [word, rest @ ..] if word.is_word("pub") => return rest,
+            [word, rest @ ..] if word.is_word("pub") => {
+                self.public = true;
+                return rest;
+            }
             _ => {}
         }
         self.said.only_declares = false;
@@ -115,6 +131,7 @@ impl Reader {
                 _ => rest,
             };
         };
+        self.said.words.insert(first.to_owned());
         let mut segments = vec![first.to_owned()];
         let mut rest = rest;
         while let [a, b, next, after @ ..] = rest {
@@ -131,6 +148,7 @@ impl Reader {
                 line: token.line,
                 within,
                 by: By::Code,
+                handed_on: false,
             });
         }
         rest
@@ -212,6 +230,7 @@ impl Reader {
             line,
             within,
             by,
+            handed_on: self.public,
         });
     }
 
@@ -277,6 +296,14 @@ mod tests {
             .only_declares
         );
         assert!(!said(&tokens("mod a;\npub struct B;")).only_declares);
+    }
+
+    #[test]
+    fn what_is_handed_on_is_told_from_what_is_used() {
+        let said = said(&tokens("pub(crate) use a::{B, C};\nuse d::E;\npub struct F(C);"));
+        let handed_on: Vec<bool> = said.named.iter().map(|named| named.handed_on).collect();
+        assert_eq!(handed_on, [true, true, false]);
+        assert!(said.words.contains("C") && !said.words.contains("B"));
     }
 
     #[test]

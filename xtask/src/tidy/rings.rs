@@ -1,11 +1,13 @@
 //! No ring of files inside a crate: whatever a file imports, directly or not, does not import it.
-//! Never counts a parent that only declares and re-exports: a path through it leads to the file that has the item.
+//! Never counts what a parent only declares and re-exports: a path through it leads to the file that has the item.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::finding::Finding;
 use super::house::House;
 use super::modules::Modules;
+use super::paths::{By, Named};
+use super::tree::Source;
 
 const RULE: &str = "rings";
 
@@ -23,7 +25,7 @@ fn imports<'a>(modules: &Modules<'a>) -> Imports<'a> {
     let mut imports = Imports::new();
     for (module, source) in modules.sources().filter(|(_, source)| !source.said.only_declares) {
         let imported = imports.entry(source.path.as_str()).or_default();
-        for named in &source.said.named {
+        for named in source.said.named.iter().filter(|named| is_used(source, named)) {
             let target = modules
                 .file_of(module, named)
                 .filter(|target| !target.said.only_declares);
@@ -33,6 +35,15 @@ fn imports<'a>(modules: &Modules<'a>) -> Imports<'a> {
         }
     }
     imports
+}
+
+/// A parent that hands on what its child has does not import it, unless its own code uses it too.
+fn is_used(source: &Source, named: &Named) -> bool {
+    match &named.by {
+        By::Import { name } => !named.handed_on || source.said.words.contains(name),
+        By::Glob => !named.handed_on,
+        By::Code => true,
+    }
 }
 
 /// One finding a ring, by the shortest way around from its first file.
@@ -160,6 +171,20 @@ mod tests {
             ("a/src/turn/plan.rs", "use super::Turn; fn plan() {}"),
         ];
         assert_eq!(found(&files).len(), 1);
+    }
+
+    #[test]
+    fn a_parent_with_code_that_only_hands_its_child_on_is_no_ring() {
+        let child = (
+            "a/src/registry/activity.rs",
+            "use super::Duplicate; pub struct Activities(Duplicate);",
+        );
+        let parent = |code| ("a/src/registry.rs", code);
+        let root = ("a/src/lib.rs", "mod registry;");
+        let hands_on = "mod activity; pub use activity::Activities; pub struct Duplicate;";
+        assert_eq!(found(&[root, parent(hands_on), child]), Vec::<String>::new());
+        let uses = "mod activity; pub use activity::Activities; pub struct Duplicate(Activities);";
+        assert_eq!(found(&[root, parent(uses), child]).len(), 1);
     }
 
     #[test]
