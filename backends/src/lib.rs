@@ -1,1 +1,4 @@
 //! Under construction.
+
+#[cfg(feature = "redis")]
+pub mod redis;

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- Takes a lease that is free or has run out.
+-- Again with the same arguments: the token of that nonce is the lease's already, its time begins anew.
+-- KEYS: 1 lease. ARGV: 1 worker, 2 nonce, 3 for how many microseconds.
+-- Answers: granted, acquisition, 1 if the owner before let it run out, epoch marked as rebuilt
+--        | held, owner, microseconds left.
+local lease = redis.call('HMGET', KEYS[1], 'tk', 'ow', 'xp', 'n', 'ax', 'rb')
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local left = (tonumber(lease[3] or '') or 0) - now
+local taken = tonumber(lease[4] or '') or 0
+local own = lease[1] == string.format('%d', taken) .. ':' .. ARGV[2]
+if lease[1] and not own and left > 0 then
+  return {'held', lease[2] or '', string.format('%d', left)}
+end
+local expired = lease[5] or '0'
+if not own then
+  taken = taken + 1
+  expired = lease[1] and '1' or '0'
+end
+local acquisition = string.format('%d', taken)
+redis.call('HSET', KEYS[1], 'tk', acquisition .. ':' .. ARGV[2], 'ow', ARGV[1],
+  'xp', string.format('%d', now + ARGV[3]), 'n', acquisition, 'ax', expired)
+if not own then redis.call('HSET', KEYS[1], 'co', '0') end
+return {'granted', acquisition, expired, lease[6] or '0'}

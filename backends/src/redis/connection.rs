@@ -1,0 +1,205 @@
+//! Owns one connection to Redis: sends pipelines, waits only so long, and starts afresh where redis-rs would not.
+//! Never knows what a command means; a refusal is the command's own answer, no answer is an error.
+//!
+//! A call that got no answer may have run: everything sent here may be sent twice. A broken connection is
+//! therefore tried once more at once, so that an idle one that a server closed costs nobody an error.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{Client, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisResult, Value};
+use longhaul_shared::port::{Runtime, StoreError, within};
+
+use super::config::{RedisConfig, RedisTimeouts};
+use super::error::{store_error, unavailable};
+
+/// Commands that may wait in front of one connection; redis-rs' own 50 makes bursts queue twice.
+const PIPELINE_BUFFER: usize = 1024;
+/// After this many calls without an answer in a row the connection is taken for half-open and replaced.
+const SILENT_CALLS_MAX: u32 = 3;
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long unacknowledged bytes may be on their way before the kernel gives the connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+
+/// Where the server is and how to talk to it; opens connections.
+#[derive(Clone)]
+pub(super) struct Server {
+    client: Client,
+    address: Arc<str>,
+    timeouts: RedisTimeouts,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Server {
+    pub(super) fn new(config: &RedisConfig, runtime: Arc<dyn Runtime>) -> Result<Self, StoreError> {
+        let info = config
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(|error| StoreError::Refused {
+                reason: format!(
+                    "[LH1601] the redis url is not valid: {error}; write redis://[user:password@]host:port/db"
+                ),
+            })?;
+        let address = match info.redis_settings().db() {
+            0 => format!("redis://{}", info.addr()),
+            db => format!("redis://{}/{db}", info.addr()),
+        };
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(
+                TcpKeepalive::new()
+                    .with_time(KEEPALIVE_AFTER)
+                    .with_interval(KEEPALIVE_EVERY),
+            )
+            .set_user_timeout(USER_TIMEOUT);
+        // RESP3 tells a lost connection by itself, so that it is replaced before somebody needs it.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_tcp_settings(tcp).set_redis_settings(settings);
+        let client = Client::open(info).map_err(|error| store_error(&address, "the redis url", &error))?;
+        Ok(Self {
+            client,
+            address: address.into(),
+            timeouts: config.timeouts,
+            runtime,
+        })
+    }
+
+    /// Where the server is, without credentials.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Opens a connection, or says in one sentence why it cannot.
+    pub(super) async fn connect(&self) -> Result<Link, StoreError> {
+        let opening = ConnectionManager::new_with_config(self.client.clone(), self.manager_config());
+        let manager = within(&self.runtime, self.patience(), opening)
+            .await
+            .map_err(|elapsed| unavailable(&self.address, elapsed.to_string()))?
+            .map_err(|error| store_error(&self.address, "the connection", &error))?;
+        Ok(Link {
+            server: self.clone(),
+            manager: Mutex::new(manager),
+            silent_calls: AtomicU32::new(0),
+        })
+    }
+
+    /// Opens a connection that only listens.
+    pub(super) async fn listen(&self) -> Result<PubSub, StoreError> {
+        within(
+            &self.runtime,
+            self.timeouts.connect,
+            self.client.get_async_pubsub(),
+        )
+        .await
+        .map_err(|elapsed| unavailable(&self.address, elapsed.to_string()))?
+        .map_err(|error| store_error(&self.address, "the connection", &error))
+    }
+
+    fn manager_config(&self) -> ConnectionManagerConfig {
+        ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.response))
+            .set_pipeline_buffer_size(PIPELINE_BUFFER)
+            // Those who call wait and try again by themselves; a manager that retries only hides an outage.
+            .set_number_of_retries(1)
+            .set_min_delay(RECONNECT_AFTER)
+    }
+
+    /// How long a call may take that has to connect first.
+    fn patience(&self) -> Duration {
+        2 * self.timeouts.connect + RECONNECT_AFTER + self.timeouts.response
+    }
+}
+
+/// One multiplexed connection, replaced when it is lost. Any number of calls may be under way at once.
+pub(super) struct Link {
+    server: Server,
+    manager: Mutex<ConnectionManager>,
+    silent_calls: AtomicU32,
+}
+
+impl Link {
+    /// Sends the commands at once and returns the answer of each, in order; a refusal is an answer.
+    ///
+    /// # Errors
+    /// There was no answer, or the whole transaction was refused.
+    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        let mut tried_again = false;
+        loop {
+            let mut manager = self.manager();
+            let call = commands.query_async::<Vec<RedisResult<Value>>>(&mut manager);
+            match within(&self.server.runtime, self.server.patience(), call).await {
+                Ok(Ok(answers)) => {
+                    self.heard(&answers);
+                    return Ok(answers);
+                }
+                Ok(Err(error)) if error.is_connection_dropped() && !tried_again => tried_again = true,
+                Ok(Err(error)) => {
+                    if error.is_timeout() {
+                        self.unheard();
+                    }
+                    if tells_of_another_primary(&error) {
+                        self.replace("the server is not the primary");
+                    }
+                    return Err(store_error(self.address(), "the answer to a pipeline", &error));
+                }
+                Err(elapsed) => {
+                    self.unheard();
+                    return Err(unavailable(self.address(), elapsed.to_string()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn address(&self) -> &str {
+        self.server.address()
+    }
+
+    fn manager(&self) -> ConnectionManager {
+        self.manager
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn heard(&self, answers: &[RedisResult<Value>]) {
+        self.silent_calls.store(0, Ordering::Relaxed);
+        if answers
+            .iter()
+            .any(|answer| answer.as_ref().is_err_and(tells_of_another_primary))
+        {
+            self.replace("the server is not the primary");
+        }
+    }
+
+    fn unheard(&self) {
+        if self.silent_calls.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS_MAX {
+            self.replace("it does not answer");
+        }
+    }
+
+    /// Drops the connection and resolves the address anew with the next call.
+    fn replace(&self, why: &'static str) {
+        tracing::warn!(address = self.address(), why, "connecting to Redis anew");
+        self.silent_calls.store(0, Ordering::Relaxed);
+        match ConnectionManager::new_lazy_with_config(
+            self.server.client.clone(),
+            self.server.manager_config(),
+        ) {
+            Ok(fresh) => *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
+            Err(error) => tracing::error!(%error, "a connection that was good is refused"),
+        }
+    }
+}
+
+/// After a failover the old address may lead to a replica for ever: redis-rs reconnects on neither of these.
+fn tells_of_another_primary(error: &::redis::RedisError) -> bool {
+    use ::redis::ServerErrorKind::{MasterDown, ReadOnly};
+    matches!(error.kind(), ErrorKind::Server(ReadOnly | MasterDown))
+}

@@ -1,0 +1,255 @@
+//! Owns what every part of the store needs of a hub: its connections, its keys, its settings.
+//! Never lets a hub be used that was made by a version or with settings this program does not share.
+
+use std::sync::{Arc, OnceLock};
+
+use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
+use longhaul_shared::id::{Epoch, InstanceId, PartitionId};
+use longhaul_shared::limits;
+use longhaul_shared::port::{HubInfo, HubSettings, Runtime, StoreError};
+use longhaul_shared::time::Timestamp;
+
+use super::config::{Durability, RedisConfig};
+use super::connection::{Link, Server};
+use super::error::{store_error, unreadable};
+use super::keys::{Keys, PartitionKeys};
+use super::safety::{self, Fill};
+use super::script::{self, Lua};
+
+pub(super) static OPEN_HUB: Lua = Lua::new(include_str!("open_hub.lua"));
+pub(super) static ADVANCE_EPOCH: Lua = Lua::new(include_str!("advance_epoch.lua"));
+
+/// The schema this program writes, and the range it reads.
+const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSIONS_READ: std::ops::RangeInclusive<u32> = 1..=1;
+
+/// A hub on a server.
+pub(super) struct Hub {
+    pub(super) keys: Keys,
+    pub(super) config: RedisConfig,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) server: Server,
+    pub(super) fill: Fill,
+    /// Everything short.
+    commands: Link,
+    /// Reads that may be long, so that nothing short waits behind them.
+    bulk: Link,
+    /// Changes that wait for a replica, so that nothing else waits with them.
+    replicated: Option<Link>,
+    /// How many partitions the hub has, once known.
+    partitions: OnceLock<u16>,
+}
+
+impl Hub {
+    /// Connects, and refuses a server that could lose what it accepts.
+    pub(super) async fn connect(config: RedisConfig, runtime: Arc<dyn Runtime>) -> Result<Self, StoreError> {
+        let server = Server::new(&config, runtime.clone())?;
+        let commands = server.connect().await?;
+        safety::check(&commands, config.durability, config.allow_unsafe).await?;
+        script::load_all(&commands).await?;
+        let bulk = server.connect().await?;
+        let replicated = match config.durability {
+            Durability::Single => None,
+            Durability::Replicated => Some(server.connect().await?),
+        };
+        Ok(Self {
+            keys: Keys::new(config.hub.clone()),
+            config,
+            fill: Fill::new(runtime.clone()),
+            runtime,
+            server,
+            commands,
+            bulk,
+            replicated,
+            partitions: OnceLock::new(),
+        })
+    }
+
+    /// See [`Store::open_hub`](longhaul_shared::port::Store::open_hub).
+    pub(super) async fn open(&self, settings: HubSettings) -> Result<HubInfo, StoreError> {
+        if !(limits::PARTITIONS_MIN..=limits::PARTITIONS_MAX).contains(&settings.partitions) {
+            return Err(self.mismatch(format!(
+                "cannot have {} partitions: {} to {} are allowed",
+                settings.partitions,
+                limits::PARTITIONS_MIN,
+                limits::PARTITIONS_MAX
+            )));
+        }
+        let meta = self.keys.meta();
+        let mut call = script::call(&OPEN_HUB, &[&meta]);
+        call.arg(settings.partitions)
+            .arg(SCHEMA_VERSION)
+            .arg(&self.config.queue_type)
+            .arg(self.config.durability.name());
+        let found: Vec<Option<String>> = self.change(&meta, call).await?;
+        self.agree(&meta, found)
+    }
+
+    /// See [`Store::time`](longhaul_shared::port::Store::time).
+    pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
+        let (seconds, micros): (i64, i64) = self.read("the answer to TIME", ::redis::cmd("TIME")).await?;
+        Ok(Timestamp::from_micros(
+            seconds.saturating_mul(1_000_000).saturating_add(micros),
+        ))
+    }
+
+    /// See [`Store::advance_epoch`](longhaul_shared::port::Store::advance_epoch).
+    pub(super) async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
+        let meta = self.keys.meta();
+        let mut call = script::call(&ADVANCE_EPOCH, &[&meta]);
+        call.arg(seen.0).arg(seen.0 + 1);
+        match self.change(&meta, call).await? {
+            Some(epoch) => Ok(Epoch(epoch)),
+            None => Err(self.mismatch("does not exist on this server".to_owned())),
+        }
+    }
+
+    /// How many partitions the hub has.
+    pub(super) async fn partitions(&self) -> Result<u16, StoreError> {
+        if let Some(partitions) = self.partitions.get() {
+            return Ok(*partitions);
+        }
+        let meta = self.keys.meta();
+        let mut get = ::redis::cmd("HMGET");
+        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du"]);
+        let found: Vec<Option<String>> = self.read(&meta, get).await?;
+        if found.iter().all(Option::is_none) {
+            return Err(self.mismatch(
+                "does not exist on this server: start an orchestrator worker, or open the hub first"
+                    .to_owned(),
+            ));
+        }
+        self.agree(&meta, found).map(|info| info.partitions)
+    }
+
+    pub(super) async fn partition_of(&self, id: &InstanceId) -> Result<PartitionId, StoreError> {
+        Ok(PartitionId::of(id, self.partitions().await?))
+    }
+
+    /// The keys of an instance's partition.
+    pub(super) async fn keys_of(&self, id: &InstanceId) -> Result<PartitionKeys, StoreError> {
+        Ok(self.keys.partition(self.partition_of(id).await?))
+    }
+
+    /// Asks for one thing; `what` names the key it is about.
+    pub(super) async fn read<T: FromRedisValue>(&self, what: &str, command: Cmd) -> Result<T, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.ignore_errors().add_command(command);
+        let answers = self.commands.send(&pipeline).await?;
+        self.first(what, answers)
+    }
+
+    /// Asks for many things at once.
+    pub(super) async fn read_all(&self, commands: &Pipeline) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        self.commands.send(commands).await
+    }
+
+    /// Asks for many things whose answers may be long.
+    pub(super) async fn read_bulk(&self, commands: &Pipeline) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        self.bulk.send(commands).await
+    }
+
+    /// Calls a script whose effect need not outlive a failover.
+    pub(super) async fn call<T: FromRedisValue>(&self, what: &str, call: Cmd) -> Result<T, StoreError> {
+        let answers = self.call_all(vec![call]).await?;
+        self.first(what, answers)
+    }
+
+    /// Calls scripts whose effects need not outlive a failover.
+    pub(super) async fn call_all(&self, calls: Vec<Cmd>) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        script::run(&self.commands, calls, None).await
+    }
+
+    /// Calls a script whose effect counts as accepted once this returns.
+    pub(super) async fn change<T: FromRedisValue>(&self, what: &str, call: Cmd) -> Result<T, StoreError> {
+        let answers = self.change_all(vec![call]).await?;
+        self.first(what, answers)
+    }
+
+    /// Calls scripts whose effects count as accepted once this returns.
+    pub(super) async fn change_all(&self, calls: Vec<Cmd>) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        match &self.replicated {
+            None => script::run(&self.commands, calls, None).await,
+            Some(link) => script::run(link, calls, Some(self.config.timeouts.replicate)).await,
+        }
+    }
+
+    /// What an answer says; `what` names the key it is about.
+    pub(super) fn answer<T: FromRedisValue>(
+        &self,
+        what: &str,
+        answer: RedisResult<Value>,
+    ) -> Result<T, StoreError> {
+        let value = answer.map_err(|error| store_error(self.server.address(), what, &error))?;
+        from_redis_value(value).map_err(|error| unreadable(what, error.to_string()))
+    }
+
+    fn first<T: FromRedisValue>(
+        &self,
+        what: &str,
+        answers: Vec<RedisResult<Value>>,
+    ) -> Result<T, StoreError> {
+        match answers.into_iter().next() {
+            Some(answer) => self.answer(what, answer),
+            None => Err(unreadable(what, "the answer is missing")),
+        }
+    }
+
+    /// Checks that this program may work with the hub as it was made.
+    fn agree(&self, meta: &str, found: Vec<Option<String>>) -> Result<HubInfo, StoreError> {
+        let [partitions, epoch, schema, queue_type, durability]: [Option<String>; 5] = found
+            .try_into()
+            .map_err(|_| unreadable(meta, "a hub has five settings"))?;
+        let schema: u32 = number(meta, "sv", schema)?;
+        if !SCHEMA_VERSIONS_READ.contains(&schema) {
+            return Err(self.mismatch(format!(
+                "has schema version {schema}, and this program reads {} to {}: use a matching version of Longhaul, or another hub name",
+                SCHEMA_VERSIONS_READ.start(),
+                SCHEMA_VERSIONS_READ.end()
+            )));
+        }
+        let queue_type = queue_type.unwrap_or_default();
+        if queue_type != self.config.queue_type {
+            return Err(self.mismatch(format!(
+                "was made with queue type {queue_type:?}, and this program is configured for {:?}: configure the hub's own, or another hub name",
+                self.config.queue_type
+            )));
+        }
+        let durability = durability.unwrap_or_default();
+        if durability != self.config.durability.name() {
+            return Err(self.mismatch(format!(
+                "was made with durability {durability:?}, and this program is configured for {:?}: configure the hub's own, or another hub name",
+                self.config.durability.name()
+            )));
+        }
+        let partitions: u16 = number(meta, "p", partitions)?;
+        let epoch = Epoch(number(meta, "ep", epoch)?);
+        let known = *self.partitions.get_or_init(|| partitions);
+        if known != partitions {
+            return Err(self.mismatch(format!(
+                "was made anew: it has {partitions} partitions and had {known}; restart this program"
+            )));
+        }
+        Ok(HubInfo {
+            partitions,
+            epoch,
+            queue_type,
+        })
+    }
+
+    fn mismatch(&self, how: String) -> StoreError {
+        StoreError::Incompatible {
+            reason: format!("the hub {} {how}", self.config.hub),
+        }
+    }
+}
+
+fn number<T: std::str::FromStr>(key: &str, field: &str, text: Option<String>) -> Result<T, StoreError> {
+    let text = text.ok_or_else(|| unreadable(key, format!("the field {field} is missing")))?;
+    text.parse().map_err(|_| {
+        unreadable(
+            key,
+            format!("the field {field} holds {text:?}, which is no number"),
+        )
+    })
+}
