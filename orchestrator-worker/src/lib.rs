@@ -1,1 +1,38 @@
-//! Under construction.
+//! Owns the host of orchestrations: it owns partitions, runs turns, commits them, and relays what they send.
+//! Never names a backend and never runs an activity: it is given the three ports and an executor.
+//!
+//! Read `turn` first: load, execute, decide, commit, ack, relay, from top to bottom. The other
+//! modules feed it (`gather`, `timer_pump`, `rebuild`, `intake`), carry what it says (`committer`, `relay`), give it its
+//! moment (`dispatch`), or decide which partitions are this worker's (`ownership`).
+
+mod turn;
+
+mod admit;
+mod decide;
+mod gather;
+mod ledger;
+mod session;
+
+mod executor;
+mod local_executor;
+
+mod committer;
+mod park;
+mod relay;
+
+mod clock;
+mod dispatch;
+mod intake;
+mod ownership;
+mod rebuild;
+mod timer_pump;
+
+mod counters;
+mod settings;
+mod worker;
+
+pub use counters::{Counters, Snapshot};
+pub use executor::{Executed, Execution, Executor, Refused, Warm};
+pub use local_executor::{LocalExecutor, Threads};
+pub use settings::Settings;
+pub use worker::{OrchestratorWorker, WorkerError};

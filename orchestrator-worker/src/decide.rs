@@ -1,0 +1,435 @@
+//! Owns what a turn writes: actions become events, sends, timers and a row, cut into parts that a commit can hold.
+//! Never performs any of it.
+//!
+//! A large turn commits in consecutive parts. Only the last one removes what the turn has dealt with (inbox,
+//! timers) and closes the turn; the earlier ones keep the instance in the ready set, so whoever owns the
+//! partition after a crash in between comes back to it and commits the rest.
+
+use std::time::Duration;
+
+use longhaul_sdk::engine::Action;
+use longhaul_shared::codec;
+use longhaul_shared::commit::{Ready, RowChange, TimerEntry, TurnCommit};
+use longhaul_shared::failure::{Failure, FailureKind};
+use longhaul_shared::history::{EventKind, ExecutionCompleted, HistoryEvent, Place, TaskScheduled};
+use longhaul_shared::id::{CommitId, CommitNumber, Dispatch, EventSeq, LeaseToken, QueueName, TaskId};
+use longhaul_shared::instance::{Status, WaitingFor};
+use longhaul_shared::limits;
+use longhaul_shared::message::{BODY_VERSION, Publication, TaskIdentity, WorkItem};
+use longhaul_shared::payload::Payload;
+use longhaul_shared::time::Timestamp;
+
+use crate::admit::Admitted;
+use crate::ledger::OpenKind;
+use crate::session::Session;
+
+/// How long an instance whose inline steps run rests before somebody looks whether they still do. After a crash
+/// they are started again no sooner than this.
+pub(crate) const INLINE_LOOK: Duration = Duration::from_secs(5);
+
+/// One thing to write, small enough for any part.
+struct Item {
+    event: Option<HistoryEvent>,
+    send: Option<(EventSeq, TaskScheduled)>,
+    timer: Option<TimerEntry>,
+}
+
+impl Item {
+    fn event(event: HistoryEvent) -> Self {
+        Self {
+            event: Some(event),
+            send: None,
+            timer: None,
+        }
+    }
+
+    /// About how many bytes it takes in a commit, envelope and names included.
+    fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 256;
+        let payload = |kind: &EventKind| match kind {
+            EventKind::ExecutionStarted(started) => started.input.len(),
+            EventKind::ExecutionCompleted(ended) => {
+                ended.output.as_ref().map_or(0, |output| 2 * output.len())
+            }
+            EventKind::TaskScheduled(task) => task.input.as_ref().map_or(0, |input| input.len()),
+            EventKind::TaskCompleted(answer) => answer.output.len(),
+            _ => 0,
+        };
+        let event = self.event.as_ref().map_or(0, |event| payload(&event.kind));
+        let send = self
+            .send
+            .as_ref()
+            .and_then(|(_, task)| task.input.as_ref())
+            .map_or(0, |input| input.len());
+        OVERHEAD + event + send
+    }
+}
+
+/// The events that open the turn: its start, the execution's start if it is the first, and what came in. Empty
+/// when there is nothing for the author's code to see.
+pub(crate) fn opening(session: &Session, admitted: &Admitted) -> Vec<HistoryEvent> {
+    let goes_on = session.start.is_some() || session.ledger.is_turn_open() || admitted.has_events();
+    if !goes_on {
+        return Vec::new();
+    }
+    let started = session.start.clone().map(EventKind::ExecutionStarted);
+    let kinds = std::iter::once(EventKind::OrchestratorStarted)
+        .chain(started)
+        .chain(admitted.inbound.clone());
+    kinds
+        .map(|kind| HistoryEvent {
+            time: admitted.now,
+            kind,
+        })
+        .collect()
+}
+
+/// Everything that goes into a plan.
+pub(crate) struct Draft<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) token: &'a LeaseToken,
+    pub(crate) admitted: Admitted,
+    /// From [`opening`].
+    pub(crate) opening: Vec<HistoryEvent>,
+    /// What the author's code wants.
+    pub(crate) actions: Vec<Action>,
+    /// The scheduling events, with their places in history, of the tasks to send again.
+    pub(crate) resends: Vec<(EventSeq, TaskScheduled)>,
+    /// Whether inline steps will run after this turn.
+    pub(crate) runs_inline: bool,
+}
+
+/// The commits of a turn that goes on, in the order of writing; one unless the turn is large.
+pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> Vec<TurnCommit> {
+    let Draft {
+        session,
+        token,
+        mut admitted,
+        opening,
+        actions,
+        resends,
+        runs_inline,
+    } = draft;
+    let now = admitted.now;
+    let mut seq = session.ledger.last_seq().plus(opening.len() as u64);
+    let writes_events = !opening.is_empty();
+    let mut items: Vec<Item> = opening.into_iter().map(Item::event).collect();
+
+    let actions = within_history(session, &items, actions);
+    let ends_itself = actions
+        .iter()
+        .any(|action| matches!(action, Action::Complete { .. }));
+    let ends = ends_itself || admitted.terminate.is_some();
+    for action in actions {
+        seq = seq.plus(1);
+        items.push(item_of(action, seq, now, ends));
+    }
+    if let Some(terminated) = admitted.terminate.take().filter(|_| !ends_itself) {
+        let failure = Failure::new(
+            FailureKind::Other("terminated".to_owned()),
+            terminated.reason.clone(),
+        );
+        let ended = ExecutionCompleted {
+            status: Status::Terminated,
+            output: None,
+            failure: Some(failure),
+        };
+        for kind in [
+            EventKind::ExecutionTerminated(terminated),
+            EventKind::ExecutionCompleted(ended),
+        ] {
+            items.push(Item::event(HistoryEvent { time: now, kind }));
+        }
+    }
+    if writes_events {
+        items.push(Item::event(HistoryEvent {
+            time: now,
+            kind: EventKind::OrchestratorCompleted,
+        }));
+    }
+    if ends {
+        admitted.timers_add.clear();
+        admitted.timers_remove = open_timers(session);
+    } else {
+        items.extend(resends.into_iter().map(|send| Item {
+            event: None,
+            send: Some(send),
+            timer: None,
+        }));
+    }
+
+    let row = row_after(session, &items, now);
+    let parts = into_parts(items);
+    let count = parts.len();
+    let mut writer = Writer {
+        session,
+        token,
+        row,
+        expected: session.commit_number,
+        seq: session.ledger.last_seq(),
+    };
+    let mut commits = Vec::with_capacity(count);
+    for (index, part) in parts.into_iter().enumerate() {
+        let is_last = index + 1 == count;
+        let mut commit = writer.commit(part, new_id(), is_last);
+        if is_last {
+            commit.inbox_remove = std::mem::take(&mut admitted.inbox_remove);
+            commit.timers_remove = std::mem::take(&mut admitted.timers_remove);
+            commit.timers_add.append(&mut admitted.timers_add);
+            commit.ready = if runs_inline && !ends {
+                Ready::At(now.plus(INLINE_LOOK))
+            } else {
+                Ready::Settle
+            };
+        }
+        commits.push(commit);
+    }
+    commits
+}
+
+/// Plans the commit of an execution that cannot go on: nothing enters history, what came is kept for later.
+pub(crate) fn block(
+    session: &Session,
+    token: &LeaseToken,
+    admitted: Admitted,
+    waiting_for: WaitingFor,
+    retry_after: Duration,
+    id: CommitId,
+) -> TurnCommit {
+    let retry_at = admitted.now.plus(retry_after);
+    let row = RowChange {
+        status: session.status,
+        changed: admitted.now,
+        waiting_for: Some(waiting_for),
+        output: None,
+        failure: None,
+    };
+    let postponed = |task: TaskId| {
+        let is_open = session
+            .ledger
+            .open_task(task)
+            .is_some_and(|open| matches!(open.kind, OpenKind::Timer { .. }));
+        is_open.then_some(TimerEntry { task, due: retry_at })
+    };
+    let mut commit = empty_commit(session, token, row, id);
+    commit.timers_add = admitted
+        .timers_remove
+        .iter()
+        .copied()
+        .filter_map(postponed)
+        .collect();
+    commit.timers_add.extend(admitted.timers_add);
+    commit.inbox_add = admitted.answers;
+    commit.ready = Ready::At(retry_at);
+    commit
+}
+
+/// The actions, unless they would take history past its bound: then the execution fails instead.
+fn within_history(session: &Session, opening: &[Item], actions: Vec<Action>) -> Vec<Action> {
+    const CLOSING: u64 = 3;
+    let events = session.ledger.last_seq().0 + (opening.len() + actions.len()) as u64 + CLOSING;
+    if events <= limits::HISTORY_EVENTS_MAX || opening.is_empty() {
+        return actions;
+    }
+    let failure = Failure::new(
+        FailureKind::OverLimit,
+        format!(
+            "[LH1107] the history would have {events} events and at most {} are allowed (HISTORY_EVENTS_MAX): split the work over several instances",
+            limits::HISTORY_EVENTS_MAX
+        ),
+    );
+    vec![Action::Complete {
+        outcome: Err(failure),
+    }]
+}
+
+fn item_of(action: Action, seq: EventSeq, now: Timestamp, ends: bool) -> Item {
+    let kind = action.into_event();
+    let mut send = None;
+    let mut timer = None;
+    match &kind {
+        EventKind::TaskScheduled(task) if matches!(task.place, Place::Queue(_)) => {
+            send = Some((seq, task.clone()));
+        }
+        EventKind::TimerCreated(created) if !ends => {
+            timer = Some(TimerEntry {
+                task: created.task,
+                due: created.due,
+            });
+        }
+        _ => {}
+    }
+    Item {
+        event: Some(HistoryEvent { time: now, kind }),
+        send,
+        timer,
+    }
+}
+
+fn open_timers(session: &Session) -> Vec<TaskId> {
+    let timers = session.ledger.open_tasks().filter(|(task, open)| {
+        matches!(open.kind, OpenKind::Timer { .. }) || session.not_hosted.contains_key(task)
+    });
+    timers.map(|(task, _)| task).collect()
+}
+
+fn row_after(session: &Session, items: &[Item], now: Timestamp) -> RowChange {
+    let ended = items
+        .iter()
+        .rev()
+        .find_map(|item| match item.event.as_ref().map(|event| &event.kind) {
+            Some(EventKind::ExecutionCompleted(ended)) => Some(ended.clone()),
+            _ => None,
+        });
+    match ended {
+        Some(ExecutionCompleted {
+            status,
+            output,
+            failure,
+        }) => RowChange {
+            status,
+            changed: now,
+            waiting_for: None,
+            output,
+            failure,
+        },
+        None => {
+            let has_run = session.ledger.is_started() || items.iter().any(|item| item.event.is_some());
+            let status = if has_run { Status::Running } else { session.status };
+            let waiting_for = session
+                .not_hosted
+                .values()
+                .next()
+                .map(|(_, waiting_for)| waiting_for.clone());
+            RowChange {
+                status,
+                changed: now,
+                waiting_for,
+                output: None,
+                failure: None,
+            }
+        }
+    }
+}
+
+/// Cuts the items into parts within the bounds of a commit; at least one part.
+fn into_parts(items: Vec<Item>) -> Vec<Vec<Item>> {
+    let mut parts = Vec::new();
+    let mut part = Vec::new();
+    let mut part_bytes = 0;
+    for item in items {
+        let bytes = item.bytes();
+        let is_full =
+            part.len() >= limits::COMMIT_ACTIONS_MAX || part_bytes + bytes > limits::COMMIT_BYTES_MAX;
+        if is_full && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            part_bytes = 0;
+        }
+        part_bytes += bytes;
+        part.push(item);
+    }
+    parts.push(part);
+    parts
+}
+
+/// Writes one part after the other, each on top of the one before.
+struct Writer<'a> {
+    session: &'a Session,
+    token: &'a LeaseToken,
+    row: RowChange,
+    expected: CommitNumber,
+    seq: EventSeq,
+}
+
+impl Writer<'_> {
+    fn commit(&mut self, part: Vec<Item>, id: CommitId, is_last: bool) -> TurnCommit {
+        let row = if is_last {
+            self.row.clone()
+        } else {
+            self.row_between()
+        };
+        let mut commit = empty_commit(self.session, self.token, row, id);
+        commit.expected = self.expected;
+        commit.expected_seq = self.seq;
+        commit.ready = Ready::At(self.row.changed);
+        let dispatch = Dispatch(self.expected.next().0);
+        for item in part {
+            commit.events.extend(item.event);
+            commit.timers_add.extend(item.timer);
+            commit
+                .outbox_add
+                .extend(item.send.map(|(seq, task)| {
+                    work_publication(self.session, seq, task, dispatch, self.row.changed)
+                }));
+        }
+        self.expected = self.expected.next();
+        self.seq = commit.last_seq();
+        commit
+    }
+
+    fn row_between(&self) -> RowChange {
+        RowChange {
+            status: Status::Running,
+            output: None,
+            failure: None,
+            ..self.row.clone()
+        }
+    }
+}
+
+fn empty_commit(session: &Session, token: &LeaseToken, row: RowChange, id: CommitId) -> TurnCommit {
+    TurnCommit {
+        partition: session.partition,
+        token: token.clone(),
+        instance: session.key.instance.clone(),
+        execution: session.key.execution,
+        expected: session.commit_number,
+        id,
+        expected_seq: session.ledger.last_seq(),
+        events: Vec::new(),
+        row,
+        ready: Ready::Settle,
+        inbox_add: Vec::new(),
+        inbox_remove: Vec::new(),
+        outbox_add: Vec::new(),
+        outbox_remove: Vec::new(),
+        timers_add: Vec::new(),
+        timers_remove: Vec::new(),
+    }
+}
+
+fn work_publication(
+    session: &Session,
+    scheduled_seq: EventSeq,
+    task: TaskScheduled,
+    dispatch: Dispatch,
+    now: Timestamp,
+) -> Publication {
+    let queue = match task.place {
+        Place::Queue(queue) => queue,
+        Place::Inline => QueueName::default(),
+    };
+    let times_not_hosted = session.not_hosted.get(&task.task).map_or(0, |(times, _)| *times);
+    let item = WorkItem {
+        version: BODY_VERSION,
+        identity: TaskIdentity {
+            key: session.key.clone(),
+            task: task.task,
+            scheduled_seq,
+            fingerprint: task.fingerprint,
+        },
+        dispatch,
+        times_not_hosted,
+        name: task.name,
+        queue,
+        reply_to: session.partition,
+        input: task.input.unwrap_or_else(Payload::unit),
+        timeout_micros: task
+            .timeout
+            .map(|timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
+        tags: task.tags,
+        trace: session.trace.clone(),
+        scheduled: now,
+    };
+    codec::work_message(&item, now)
+}

@@ -1,0 +1,218 @@
+//! Owns the gathering of inputs by instance: what has come for an instance waits here until its turn.
+//! Never runs a turn, and never lets an instance have two at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use longhaul_shared::failure::Failure;
+use longhaul_shared::id::{ExecutionKey, InstanceId, PartitionId, TaskId};
+use longhaul_shared::message::Envelope;
+use longhaul_shared::payload::Payload;
+use longhaul_shared::port::{Acker, DeliveryTag, DueTimer};
+use longhaul_shared::time::Timestamp;
+
+/// Something that gives an instance a turn.
+pub(crate) enum Input {
+    /// An envelope of a control message.
+    Envelope(Envelope, Receipt),
+    /// A timer whose time has come by the store's clock, which showed `now`.
+    Timer { timer: DueTimer, now: Timestamp },
+    /// Look at the row and the inbox: there may be something new.
+    Look,
+    /// The broker lost what was sent: send again whatever is open. The receipt tells when that is committed.
+    Resend(Receipt),
+    /// An inline step has run.
+    InlineDone {
+        key: ExecutionKey,
+        task: TaskId,
+        result: Result<Payload, Failure>,
+    },
+}
+
+/// A share in a delivery: the delivery is acknowledged once every share is settled. Dropped unsettled, it is
+/// never acknowledged and comes again.
+pub(crate) struct Receipt(Arc<Unsettled>);
+
+struct Unsettled {
+    acker: Arc<dyn Acker>,
+    tag: DeliveryTag,
+    left: AtomicUsize,
+}
+
+impl Receipt {
+    /// As many shares in a delivery as it has envelopes.
+    pub(crate) fn shares(acker: Arc<dyn Acker>, tag: DeliveryTag, count: usize) -> Vec<Self> {
+        let unsettled = Arc::new(Unsettled {
+            acker,
+            tag,
+            left: AtomicUsize::new(count),
+        });
+        (0..count).map(|_| Self(Arc::clone(&unsettled))).collect()
+    }
+
+    /// This share is dealt with: committed, known as a copy, in an inbox, or parked.
+    pub(crate) fn settle(self) {
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.acker.ack(self.0.tag);
+        }
+    }
+}
+
+/// Everything that has come for one instance since its last turn.
+pub(crate) struct Work {
+    pub(crate) instance: InstanceId,
+    pub(crate) partition: PartitionId,
+    pub(crate) inputs: Vec<Input>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    partition: PartitionId,
+    inputs: Vec<Input>,
+    running: bool,
+}
+
+/// The inputs of all instances, and whose turn is next.
+#[derive(Default)]
+pub(crate) struct Gather {
+    mailboxes: BTreeMap<InstanceId, Mailbox>,
+    /// Instances with inputs and no turn in progress, the longest waiting first.
+    waiting: VecDeque<InstanceId>,
+}
+
+impl Gather {
+    /// Adds an input for an instance.
+    pub(crate) fn offer(&mut self, partition: PartitionId, instance: InstanceId, input: Input) {
+        let mailbox = self.mailboxes.entry(instance.clone()).or_default();
+        mailbox.partition = partition;
+        if mailbox.inputs.is_empty() && !mailbox.running {
+            self.waiting.push_back(instance);
+        }
+        let is_look = matches!(input, Input::Look);
+        if !(is_look && mailbox.inputs.iter().any(|i| matches!(i, Input::Look))) {
+            mailbox.inputs.push(input);
+        }
+    }
+
+    /// Takes everything that has come for the instance that has waited longest; its turn begins.
+    pub(crate) fn begin_next(&mut self) -> Option<Work> {
+        while let Some(instance) = self.waiting.pop_front() {
+            // An instance of a partition that was lost meanwhile is no longer there.
+            if let Some(mailbox) = self.mailboxes.get_mut(&instance)
+                && !mailbox.running
+                && !mailbox.inputs.is_empty()
+            {
+                mailbox.running = true;
+                let inputs = std::mem::take(&mut mailbox.inputs);
+                return Some(Work {
+                    instance,
+                    partition: mailbox.partition,
+                    inputs,
+                });
+            }
+        }
+        None
+    }
+
+    /// The turn of an instance is over; what has come meanwhile gives it another.
+    pub(crate) fn end(&mut self, instance: &InstanceId) {
+        if let Some(mailbox) = self.mailboxes.get_mut(instance) {
+            mailbox.running = false;
+            if mailbox.inputs.is_empty() {
+                self.mailboxes.remove(instance);
+            } else {
+                self.waiting.push_back(instance.clone());
+            }
+        }
+    }
+
+    /// Whether an instance has inputs or a turn in progress.
+    pub(crate) fn is_busy(&self, instance: &InstanceId) -> bool {
+        self.mailboxes.contains_key(instance)
+    }
+
+    /// Forgets the waiting inputs of a partition, unsettled. Turns in progress end by themselves.
+    pub(crate) fn drop_waiting(&mut self, partition: PartitionId) {
+        self.mailboxes.retain(|_, mailbox| {
+            if mailbox.partition == partition {
+                mailbox.inputs.clear();
+            }
+            mailbox.running || !mailbox.inputs.is_empty()
+        });
+    }
+
+    /// Whether a turn of this partition is in progress.
+    pub(crate) fn has_running(&self, partition: PartitionId) -> bool {
+        self.mailboxes
+            .values()
+            .any(|mailbox| mailbox.running && mailbox.partition == partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Acks(Mutex<Vec<u64>>);
+
+    impl Acker for Acks {
+        fn ack(&self, tag: DeliveryTag) {
+            self.0.lock().unwrap().push(tag.0);
+        }
+    }
+
+    fn id(text: &str) -> InstanceId {
+        InstanceId::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_is_acked_when_its_last_share_is_settled() {
+        let acks = Arc::new(Acks::default());
+        let mut shares = Receipt::shares(Arc::clone(&acks) as Arc<dyn Acker>, DeliveryTag(7), 2);
+        shares.pop().unwrap().settle();
+        assert!(acks.0.lock().unwrap().is_empty());
+        shares.pop().unwrap().settle();
+        assert_eq!(*acks.0.lock().unwrap(), [7]);
+    }
+
+    #[test]
+    fn a_dropped_share_leaves_the_delivery_unacked() {
+        let acks = Arc::new(Acks::default());
+        let mut shares = Receipt::shares(Arc::clone(&acks) as Arc<dyn Acker>, DeliveryTag(7), 2);
+        drop(shares.pop());
+        shares.pop().unwrap().settle();
+        assert!(acks.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_instance_has_one_turn_at_a_time_and_another_for_what_came_meanwhile() {
+        let mut gather = Gather::default();
+        gather.offer(PartitionId(0), id("a"), Input::Look);
+        gather.offer(PartitionId(0), id("a"), Input::Look);
+        assert_eq!(
+            gather.begin_next().unwrap().inputs.len(),
+            1,
+            "a second look adds nothing"
+        );
+        gather.offer(PartitionId(0), id("a"), Input::Look);
+        assert!(gather.begin_next().is_none(), "its turn is in progress");
+        gather.end(&id("a"));
+        assert!(gather.begin_next().is_some());
+        gather.end(&id("a"));
+        assert!(!gather.is_busy(&id("a")));
+    }
+
+    #[test]
+    fn a_lost_partition_leaves_nothing_waiting() {
+        let mut gather = Gather::default();
+        gather.offer(PartitionId(0), id("a"), Input::Look);
+        gather.offer(PartitionId(1), id("b"), Input::Look);
+        gather.drop_waiting(PartitionId(0));
+        assert_eq!(gather.begin_next().unwrap().instance, id("b"));
+        assert!(gather.begin_next().is_none());
+    }
+}

@@ -1,0 +1,448 @@
+//! Owns the road from the outbox to the broker: what was committed is published until it is confirmed.
+//! Never publishes what is not committed, and never forgets a message by itself: the committer carries confirmed
+//! ones out of the outbox.
+//!
+//! Publishing twice is harmless, so whatever is in doubt is published again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use longhaul_shared::id::{LeaseToken, MessageId, PartitionId, QueueName};
+use longhaul_shared::message::{Destination, Publication};
+use longhaul_shared::port::{OutboxPage, PageRequest, Ports, PublishError, StoreError};
+use tokio::sync::mpsc;
+
+use crate::committer::Committer;
+use crate::counters::Counters;
+
+/// Most messages handed to the broker at once.
+const BATCH_MAX: usize = 256;
+/// Most such batches without an answer.
+const BATCHES_MAX: usize = 4;
+/// Messages held unconfirmed at which no further turns are begun, until the broker takes some.
+pub(crate) const HELD_MAX: usize = 100_000;
+/// How many messages a search of the outbox reads at once.
+const PAGE: usize = 1_000;
+/// Delays between attempts while the broker takes nothing.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Hands committed messages to the relay. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Relay {
+    requests: mpsc::UnboundedSender<Request>,
+    held: Arc<AtomicUsize>,
+}
+
+enum Request {
+    Publish {
+        partition: PartitionId,
+        token: LeaseToken,
+        messages: Vec<Publication>,
+    },
+    Search {
+        partition: PartitionId,
+        token: LeaseToken,
+    },
+    Disown(PartitionId),
+}
+
+impl Relay {
+    /// A handle and the loop behind it, to be run as a task.
+    pub(crate) fn new(
+        ports: Ports,
+        committer: Committer,
+        counters: Arc<Counters>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        // Unbounded, but what it can hold is bounded by HELD_MAX and the turns in progress.
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let held = Arc::new(AtomicUsize::new(0));
+        let relaying = Loop {
+            ports,
+            committer,
+            counters,
+            inbox,
+            count: Arc::clone(&held),
+            held: BTreeMap::new(),
+            queue: VecDeque::new(),
+            publishing: FuturesUnordered::new(),
+            searching: FuturesUnordered::new(),
+            delay: Duration::ZERO,
+        };
+        (Self { requests, held }, relaying.run())
+    }
+
+    /// Publishes what a commit has put into the outbox of a partition held under this token.
+    pub(crate) fn publish(&self, partition: PartitionId, token: &LeaseToken, messages: Vec<Publication>) {
+        if !messages.is_empty() {
+            self.request(Request::Publish {
+                partition,
+                token: token.clone(),
+                messages,
+            });
+        }
+    }
+
+    /// Searches the outbox of a partition for messages that the relay does not hold, and publishes them.
+    pub(crate) fn search(&self, partition: PartitionId, token: &LeaseToken) {
+        self.request(Request::Search {
+            partition,
+            token: token.clone(),
+        });
+    }
+
+    /// The partition is no longer this worker's: its messages are its next owner's business.
+    pub(crate) fn disown(&self, partition: PartitionId) {
+        self.request(Request::Disown(partition));
+    }
+
+    /// Whether the broker takes so little that no more work should be begun.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held.load(Ordering::Relaxed) >= HELD_MAX
+    }
+
+    fn request(&self, request: Request) {
+        // The loop ends only after every handle is gone; an aborted one leaves all in the outbox.
+        let _ = self.requests.send(request);
+    }
+}
+
+/// A message, the partition it belongs to, and the token under which it was committed.
+type Sent = (PartitionId, LeaseToken, Publication);
+
+/// The broker's answers to a batch.
+type Answers = Vec<(Sent, Result<(), PublishError>)>;
+
+/// What a search of a partition's outbox has read.
+type Page = (PartitionId, LeaseToken, Result<OutboxPage, StoreError>);
+
+/// What the relay knows of a partition's outbox.
+struct Held {
+    /// The token under which the messages were committed.
+    token: LeaseToken,
+    /// On their way to the broker.
+    unconfirmed: BTreeSet<MessageId>,
+    /// Confirmed, but perhaps still in the outbox: not to be published when a search finds them there. With the
+    /// number of the last search begun before the confirm.
+    confirmed: BTreeMap<MessageId, u64>,
+    /// How many searches have begun.
+    searches: u64,
+    /// What the search in progress has found so far.
+    found: Option<BTreeSet<MessageId>>,
+}
+
+impl Held {
+    fn under(token: LeaseToken) -> Self {
+        Self {
+            token,
+            unconfirmed: BTreeSet::new(),
+            confirmed: BTreeMap::new(),
+            searches: 0,
+            found: None,
+        }
+    }
+
+    /// A search is over: what was confirmed before it began and is not in the outbox any more can be forgotten;
+    /// what is still there (its removal was lost) is to be removed once more.
+    fn searched(&mut self) -> Vec<MessageId> {
+        let found = self.found.take().unwrap_or_default();
+        let search = self.searches;
+        self.confirmed
+            .retain(|id, before| *before >= search || found.contains(id));
+        let left = self
+            .confirmed
+            .iter()
+            .filter(|(id, before)| **before < search && found.contains(id));
+        left.map(|(id, _)| *id).collect()
+    }
+}
+
+struct Loop {
+    ports: Ports,
+    committer: Committer,
+    counters: Arc<Counters>,
+    inbox: mpsc::UnboundedReceiver<Request>,
+    count: Arc<AtomicUsize>,
+    held: BTreeMap<PartitionId, Held>,
+    queue: VecDeque<Sent>,
+    publishing: FuturesUnordered<BoxFuture<'static, Answers>>,
+    searching: FuturesUnordered<BoxFuture<'static, Page>>,
+    /// How long to wait before the next attempt; zero while the broker takes messages.
+    delay: Duration,
+}
+
+impl Loop {
+    async fn run(mut self) {
+        let mut pause: Option<BoxFuture<'static, ()>> = None;
+        loop {
+            if pause.is_none() {
+                self.start_batches();
+            }
+            tokio::select! {
+                biased;
+                Some(batch) = self.publishing.next() => {
+                    if self.finish(batch).await {
+                        pause = Some(self.ports.runtime.sleep(self.delay));
+                    }
+                }
+                request = self.inbox.recv() => {
+                    let Some(request) = request else { break };
+                    self.take(request);
+                    while let Ok(request) = self.inbox.try_recv() {
+                        self.take(request);
+                    }
+                }
+                Some((partition, token, page)) = self.searching.next() => {
+                    self.searched(partition, token, page).await;
+                }
+                () = async { match pause.as_mut() { Some(pause) => pause.await, None => std::future::pending().await } } => {
+                    pause = None;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Publish {
+                partition,
+                token,
+                messages,
+            } => self.enqueue(partition, &token, messages),
+            Request::Search { partition, token } => self.begin_search(partition, token),
+            Request::Disown(partition) => {
+                self.held.remove(&partition);
+                self.queue.retain(|(of, _, _)| *of != partition);
+                self.recount();
+            }
+        }
+    }
+
+    fn held_under(&mut self, partition: PartitionId, token: &LeaseToken) -> &mut Held {
+        let held = self
+            .held
+            .entry(partition)
+            .or_insert_with(|| Held::under(token.clone()));
+        if held.token != *token {
+            *held = Held::under(token.clone());
+            self.queue.retain(|(of, _, _)| *of != partition);
+        }
+        held
+    }
+
+    fn enqueue(&mut self, partition: PartitionId, token: &LeaseToken, messages: Vec<Publication>) {
+        let held = self.held_under(partition, token);
+        let mut new = Vec::with_capacity(messages.len());
+        for message in messages {
+            if !held.confirmed.contains_key(&message.id) && held.unconfirmed.insert(message.id) {
+                new.push((partition, token.clone(), message));
+            }
+        }
+        self.queue.extend(new);
+        self.recount();
+    }
+
+    fn begin_search(&mut self, partition: PartitionId, token: LeaseToken) {
+        let held = self.held_under(partition, &token);
+        if held.found.is_none() {
+            held.searches += 1;
+            held.found = Some(BTreeSet::new());
+            self.searching
+                .push(Box::pin(page(self.ports.clone(), partition, token, None)));
+        }
+    }
+
+    async fn searched(
+        &mut self,
+        partition: PartitionId,
+        token: LeaseToken,
+        page_read: Result<OutboxPage, StoreError>,
+    ) {
+        let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == token) else {
+            return;
+        };
+        let outbox = match page_read {
+            Ok(outbox) => outbox,
+            Err(error) => {
+                held.found = None;
+                tracing::warn!(%partition, %error, "the outbox could not be searched; it will be again");
+                return;
+            }
+        };
+        if let Some(found) = held.found.as_mut() {
+            found.extend(outbox.messages.iter().map(|message| message.id));
+        }
+        if outbox.next.is_some() {
+            self.searching.push(Box::pin(page(
+                self.ports.clone(),
+                partition,
+                token.clone(),
+                outbox.next,
+            )));
+        } else {
+            let left = held.searched();
+            if !left.is_empty() {
+                self.committer.confirmed(partition, token.clone(), left).await;
+            }
+        }
+        self.enqueue(partition, &token, outbox.messages);
+    }
+
+    fn recount(&self) {
+        self.count.store(
+            self.held.values().map(|held| held.unconfirmed.len()).sum(),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn start_batches(&mut self) {
+        while self.publishing.len() < BATCHES_MAX && !self.queue.is_empty() {
+            let count = self.queue.len().min(BATCH_MAX);
+            let batch: Vec<Sent> = self.queue.drain(..count).collect();
+            let ports = self.ports.clone();
+            self.publishing.push(Box::pin(publish(ports, batch)));
+        }
+    }
+
+    /// Takes in the broker's answers; whether the next attempt should wait.
+    async fn finish(&mut self, batch: Answers) -> bool {
+        let mut confirmed: BTreeMap<PartitionId, (LeaseToken, Vec<MessageId>)> = BTreeMap::new();
+        let mut failure = None;
+        for ((partition, token, message), result) in batch {
+            let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == token) else {
+                continue;
+            };
+            match result {
+                Ok(()) => {
+                    held.unconfirmed.remove(&message.id);
+                    held.confirmed.insert(message.id, held.searches);
+                    confirmed
+                        .entry(partition)
+                        .or_insert_with(|| (token, Vec::new()))
+                        .1
+                        .push(message.id);
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    self.counters.publish_failed.one();
+                    self.queue.push_back((partition, token, message));
+                }
+            }
+        }
+        self.recount();
+        for (partition, (token, messages)) in confirmed {
+            self.counters.confirmed.many(messages.len() as u64);
+            self.committer.confirmed(partition, token, messages).await;
+        }
+        match failure {
+            Some(error) => {
+                self.delay = (self.delay * 2).clamp(RETRY_FIRST, RETRY_MAX);
+                tracing::warn!(%error, held = self.held(), "messages are not confirmed; they are published again in {:?}", self.delay);
+                true
+            }
+            None => {
+                self.delay = Duration::ZERO;
+                false
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+async fn publish(ports: Ports, batch: Vec<Sent>) -> Answers {
+    let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
+    let mut results = ports.broker.publish(messages).await;
+    let missing = missing_queues(&results);
+    if !missing.is_empty() {
+        // A task queue is declared by its first message.
+        match ports.broker.declare(0, &missing).await {
+            Ok(()) => results = publish_returned(&ports, &batch, results).await,
+            Err(error) => tracing::warn!(%error, "task queues could not be declared"),
+        }
+    }
+    batch.into_iter().zip(results).collect()
+}
+
+fn missing_queues(results: &[Result<(), PublishError>]) -> Vec<QueueName> {
+    let queues: BTreeSet<_> = results
+        .iter()
+        .filter_map(|result| match result {
+            Err(PublishError::Unroutable {
+                destination: Destination::Work(queue),
+            }) => Some(queue.clone()),
+            _ => None,
+        })
+        .collect();
+    queues.into_iter().collect()
+}
+
+/// Publishes again what came back for want of a queue.
+async fn publish_returned(
+    ports: &Ports,
+    batch: &[Sent],
+    results: Vec<Result<(), PublishError>>,
+) -> Vec<Result<(), PublishError>> {
+    let was_returned =
+        |result: &Result<(), PublishError>| matches!(result, Err(PublishError::Unroutable { .. }));
+    let returned: Vec<_> = batch
+        .iter()
+        .zip(&results)
+        .filter(|(_, result)| was_returned(result))
+        .map(|((_, _, message), _)| message.clone())
+        .collect();
+    let mut again = ports.broker.publish(returned).await.into_iter();
+    results
+        .into_iter()
+        .map(|result| {
+            if was_returned(&result) {
+                again.next().unwrap_or(result)
+            } else {
+                result
+            }
+        })
+        .collect()
+}
+
+async fn page(ports: Ports, partition: PartitionId, token: LeaseToken, cursor: Option<String>) -> Page {
+    let page = ports
+        .store
+        .outbox(partition, PageRequest { cursor, limit: PAGE })
+        .await;
+    (partition, token, page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confirmed_message_is_remembered_until_a_later_search_misses_it() {
+        let id = MessageId::from_bits;
+        let mut held = Held::under(LeaseToken::from("t"));
+        held.searches = 1;
+        held.found = Some(BTreeSet::from([id(1), id(2)]));
+        held.confirmed.insert(id(1), 1);
+        assert!(
+            held.searched().is_empty(),
+            "confirmed while the search ran: its removal is on its way"
+        );
+        assert!(held.confirmed.contains_key(&id(1)));
+
+        held.searches = 2;
+        held.found = Some(BTreeSet::from([id(1)]));
+        assert_eq!(held.searched(), [id(1)], "still there: to be removed once more");
+
+        held.searches = 3;
+        held.found = Some(BTreeSet::new());
+        assert!(held.searched().is_empty());
+        assert!(held.confirmed.is_empty(), "gone from the outbox: forgotten");
+    }
+}

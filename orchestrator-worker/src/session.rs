@@ -1,0 +1,217 @@
+//! Owns sessions: what the worker keeps of an execution between its turns, and how many of them.
+//! Never outlives its truth: a session is dropped at the first sign that the store knows more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longhaul_shared::commit::RowChange;
+use longhaul_shared::history::{ExecutionStarted, HistoryEvent};
+use longhaul_shared::id::{CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId};
+use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
+use longhaul_shared::trace::TraceContext;
+
+use crate::executor::Warm;
+use crate::ledger::Ledger;
+
+/// What is known of an execution, as of its last commit.
+pub(crate) struct Session {
+    pub(crate) key: ExecutionKey,
+    pub(crate) partition: PartitionId,
+    pub(crate) name: FunctionName,
+    pub(crate) status: Status,
+    pub(crate) commit_number: CommitNumber,
+    pub(crate) waiting_for: Option<WaitingFor>,
+    pub(crate) trace: TraceContext,
+    /// What the first event will say; gone once it is committed.
+    pub(crate) start: Option<ExecutionStarted>,
+    pub(crate) ledger: Ledger,
+    /// The executor's own memory. Absent after a load, until the next turn has replayed [`Self::past`].
+    pub(crate) warm: Option<Warm>,
+    /// The committed events, from a load until they have been replayed.
+    pub(crate) past: Vec<HistoryEvent>,
+    /// Activities that came back as not hosted: how often, and what is waited for.
+    pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
+    /// Inline steps that run now.
+    pub(crate) inline_running: BTreeSet<TaskId>,
+    /// How often in a row the execution could not go on.
+    pub(crate) times_blocked: u32,
+}
+
+impl Session {
+    /// The session of an instance as it was just read, history included.
+    pub(crate) fn load(partition: PartitionId, row: InstanceRow, past: Vec<HistoryEvent>) -> Self {
+        let mut ledger = Ledger::default();
+        ledger.record(&past);
+        let start = (!ledger.is_started()).then(|| ExecutionStarted {
+            name: row.name.clone(),
+            version: row.version,
+            input: row.input,
+            start_id: row.start_id,
+            tags: row.tags,
+            trace: row.trace.clone(),
+        });
+        Self {
+            key: ExecutionKey {
+                instance: row.id,
+                execution: row.execution,
+            },
+            partition,
+            name: row.name,
+            status: row.status,
+            commit_number: row.commit_number,
+            waiting_for: row.waiting_for,
+            trace: row.trace,
+            start,
+            ledger,
+            warm: None,
+            past,
+            not_hosted: BTreeMap::new(),
+            inline_running: BTreeSet::new(),
+            times_blocked: 0,
+        }
+    }
+
+    /// Takes in what a commit has changed.
+    pub(crate) fn committed(&mut self, number: CommitNumber, events: &[HistoryEvent], row: &RowChange) {
+        self.commit_number = number;
+        self.ledger.record(events);
+        self.status = row.status;
+        self.waiting_for.clone_from(&row.waiting_for);
+        if self.ledger.is_started() {
+            self.start = None;
+        }
+    }
+
+    /// Whether the executor has its memory of this execution.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.warm.is_some()
+    }
+}
+
+/// The warm sessions, bounded; the least recently used go first.
+pub(crate) struct Sessions {
+    most: usize,
+    clock: u64,
+    by_instance: BTreeMap<InstanceId, (u64, Session)>,
+    by_use: BTreeMap<u64, InstanceId>,
+}
+
+impl Sessions {
+    /// Room for `most` sessions.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            clock: 0,
+            by_instance: BTreeMap::new(),
+            by_use: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a session out, for its turn.
+    pub(crate) fn take(&mut self, instance: &InstanceId) -> Option<Session> {
+        let (used, session) = self.by_instance.remove(instance)?;
+        self.by_use.remove(&used);
+        Some(session)
+    }
+
+    /// Puts a session back. One whose inline steps run is kept whatever the bound, since their code is in it.
+    pub(crate) fn put(&mut self, session: Session) {
+        let instance = session.key.instance.clone();
+        self.clock += 1;
+        self.by_use.insert(self.clock, instance.clone());
+        self.by_instance.insert(instance, (self.clock, session));
+        if self.by_instance.len() > self.most {
+            self.evict_one();
+        }
+    }
+
+    fn evict_one(&mut self) {
+        let evictable = self.by_use.iter().find_map(|(used, instance)| {
+            let (_, session) = self.by_instance.get(instance)?;
+            session
+                .inline_running
+                .is_empty()
+                .then(|| (*used, instance.clone()))
+        });
+        if let Some((used, instance)) = evictable {
+            self.by_use.remove(&used);
+            self.by_instance.remove(&instance);
+        }
+    }
+
+    /// Whether an inline step of this instance runs now, so that there is no need to look at it.
+    pub(crate) fn runs_inline(&self, instance: &InstanceId) -> bool {
+        self.by_instance
+            .get(instance)
+            .is_some_and(|(_, session)| !session.inline_running.is_empty())
+    }
+
+    /// Drops all sessions of a partition.
+    pub(crate) fn drop_partition(&mut self, partition: PartitionId) {
+        self.by_instance
+            .retain(|_, (_, session)| session.partition != partition);
+        let kept = &self.by_instance;
+        self.by_use.retain(|_, instance| kept.contains_key(instance));
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.by_instance.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
+    use longhaul_shared::payload::Payload;
+    use longhaul_shared::time::Timestamp;
+
+    use super::*;
+
+    fn session(text: &str) -> Session {
+        let row = InstanceRow {
+            id: InstanceId::new(text).unwrap(),
+            name: FunctionName::new("f").unwrap(),
+            version: None,
+            execution: ExecutionId::from_bits(1),
+            status: Status::Pending,
+            commit_number: CommitNumber(0),
+            last_commit: None,
+            last_seq: EventSeq(0),
+            start_id: StartId::new("s").unwrap(),
+            created: Timestamp::default(),
+            changed: Timestamp::default(),
+            input: Payload::unit(),
+            output: None,
+            failure: None,
+            waiting_for: None,
+            tags: BTreeMap::new(),
+            trace: TraceContext::default(),
+        };
+        Session::load(PartitionId(0), row, Vec::new())
+    }
+
+    #[test]
+    fn the_least_recently_used_session_goes_first() {
+        let mut sessions = Sessions::new(2);
+        sessions.put(session("a"));
+        sessions.put(session("b"));
+        let a = sessions.take(&InstanceId::new("a").unwrap()).unwrap();
+        sessions.put(a);
+        sessions.put(session("c"));
+        assert_eq!(sessions.len(), 2);
+        assert!(sessions.take(&InstanceId::new("b").unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_session_whose_inline_step_runs_is_kept() {
+        let mut sessions = Sessions::new(1);
+        let mut busy = session("a");
+        busy.inline_running.insert(TaskId(1));
+        sessions.put(busy);
+        sessions.put(session("b"));
+        sessions.put(session("c"));
+        assert!(sessions.runs_inline(&InstanceId::new("a").unwrap()));
+        assert!(sessions.len() <= 2);
+    }
+}

@@ -1,0 +1,531 @@
+//! Owns the turn, the story of this program: load, execute, decide, commit, ack, relay, from top to bottom.
+//! Never touches another instance, and never acknowledges an input before its commit is accepted.
+//!
+//! The order is the design. What a crash between two steps leaves behind is told at each step; the store's fence,
+//! commit number and commit id make every step safe to run twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use longhaul_sdk::engine::Action;
+use longhaul_shared::code;
+use longhaul_shared::commit::{CommitOutcome, TurnCommit};
+use longhaul_shared::failure::Failure;
+use longhaul_shared::history::{EventKind, HistoryEvent, Place, TaskScheduled};
+use longhaul_shared::id::{CommitId, EventSeq, ExecutionKey, InstanceId, LeaseToken, PartitionId, TaskId};
+use longhaul_shared::instance::WaitingFor;
+use longhaul_shared::message::{ContentType, Destination, Envelope, EnvelopeBody, Incoming};
+use longhaul_shared::parked::ParkedMessage;
+use longhaul_shared::payload::Payload;
+use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, StoreError};
+use longhaul_shared::time::Timestamp;
+use longhaul_shared::{codec, limits};
+use tokio::sync::Semaphore;
+
+use crate::admit::{Admitted, admit};
+use crate::clock::HubClock;
+use crate::committer::{Committer, Stopped};
+use crate::counters::Counters;
+use crate::decide::{Draft, block, decide, opening};
+use crate::executor::{Executed, Execution, Executor, Refused};
+use crate::gather::{Input, Work};
+use crate::relay::Relay;
+use crate::session::Session;
+use crate::settings::Settings;
+
+/// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
+const CONFLICTS_MAX: u32 = 5;
+/// Delays between attempts to read an instance while the store does not answer.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// What every turn of a worker works with.
+pub(crate) struct Host {
+    pub(crate) ports: Ports,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) committer: Committer,
+    pub(crate) relay: Relay,
+    pub(crate) clock: Arc<HubClock>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) settings: Settings,
+    /// Bounds the histories being read and replayed at once.
+    pub(crate) replays: Semaphore,
+}
+
+/// The end of a turn.
+pub(crate) struct Turned {
+    pub(crate) instance: InstanceId,
+    pub(crate) partition: PartitionId,
+    /// To be kept for the next turn; absent when the store knows more, or the instance has ended.
+    pub(crate) session: Option<Session>,
+    /// Inline steps to run now.
+    pub(crate) inline: Vec<InlineStep>,
+    /// Timers among the inputs.
+    pub(crate) timers: usize,
+    /// The earliest timer that the turn has set.
+    pub(crate) next_due: Option<Timestamp>,
+    /// Whether the store said that the partition is somebody else's.
+    pub(crate) fenced: bool,
+}
+
+/// An inline step, to be run once its scheduling is committed.
+pub(crate) struct InlineStep {
+    pub(crate) task: TaskId,
+    pub(crate) run: BoxFuture<'static, Result<Payload, Failure>>,
+}
+
+/// Runs one turn of one instance of a partition held under this token.
+///
+/// # Cancel safety
+/// Dropping the future leaves the inputs unacknowledged: they come again, to this worker or the next owner.
+#[tracing::instrument(level = "debug", skip_all, fields(instance_id = %work.instance, partition = %work.partition))]
+pub(crate) async fn turn(host: &Host, token: &LeaseToken, work: Work, session: Option<Session>) -> Turned {
+    let Work {
+        instance,
+        partition,
+        inputs,
+    } = work;
+    let mut turned = Turned {
+        timers: inputs
+            .iter()
+            .filter(|input| matches!(input, Input::Timer { .. }))
+            .count(),
+        instance,
+        partition,
+        session: None,
+        inline: Vec::new(),
+        next_due: None,
+        fenced: false,
+    };
+    let mut warm = session;
+    for _ in 0..CONFLICTS_MAX {
+        match attempt(host, token, &mut turned, &inputs, warm.take()).await {
+            Ok(Attempt::Settled) => {
+                settle(inputs);
+                return turned;
+            }
+            Ok(Attempt::Stale) => host.relay.search(partition, token),
+            Ok(Attempt::Fenced) => {
+                turned.fenced = true;
+                return turned;
+            }
+            Err(Stopped) => return turned,
+        }
+    }
+    tracing::error!(
+        instance_id = %turned.instance,
+        "{CONFLICTS_MAX} commits in a row conflicted although this worker owns the partition: does something else \
+         write to the store? The instance is looked at again when its inputs are delivered again"
+    );
+    turned
+}
+
+/// How one attempt at a turn ended.
+enum Attempt {
+    /// Everything the inputs say is committed, known, in the inbox, or parked: they may be acknowledged.
+    Settled,
+    /// The session was behind the store: load and try again.
+    Stale,
+    /// The partition is somebody else's: nothing may be acknowledged.
+    Fenced,
+}
+
+async fn attempt(
+    host: &Host,
+    token: &LeaseToken,
+    turned: &mut Turned,
+    inputs: &[Input],
+    warm: Option<Session>,
+) -> Result<Attempt, Stopped> {
+    // 1. Load: the session of the last turn, or row and history; the inbox, if somebody said to look.
+    let was_warm = warm.as_ref().is_some_and(Session::is_warm);
+    let Some((mut session, inbox)) =
+        open(host, &turned.instance.clone(), turned.partition, inputs, warm).await
+    else {
+        forget_inputs_of_the_gone(host, token, turned.partition, inputs).await;
+        return Ok(Attempt::Settled);
+    };
+
+    // 2. Dedupe: what of all this is news?
+    let mut admitted = admit(&mut session, inputs, &inbox, host.clock.now(), &host.settings);
+    host.counters.results_dropped.many(admitted.dropped);
+    if !admitted.strays.is_empty() {
+        if was_warm {
+            return Ok(Attempt::Stale);
+        }
+        park_strays(host, turned.partition, &mut admitted).await;
+    }
+    drop_stale_timers(host, token, turned.partition, &admitted).await;
+
+    // 3. Execute: the author's code sees the new events and says what it wants. A crash here leaves no trace.
+    let events = opening(&session, &admitted);
+    let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
+    let past = std::mem::take(&mut session.past);
+    let wanted = admitted
+        .resend
+        .iter()
+        .filter_map(|task| session.ledger.open_task(*task));
+    let wanted = wanted.map(|open| open.scheduled_seq).collect();
+    let resends = scheduled_events(host, &session.key.clone(), wanted, &past).await;
+    let mut actions = Vec::new();
+    if needs_code {
+        let execution = Execution {
+            key: session.key.clone(),
+            name: session.name.clone(),
+            warm: session.warm.take(),
+            past,
+            new: events.clone(),
+        };
+        match execute(host, execution).await {
+            Ok(executed) => {
+                actions = executed.actions;
+                session.warm = executed.warm;
+            }
+            Err((refused, waiting_for)) => {
+                return set_aside(host, token, turned, session, admitted, refused, waiting_for).await;
+            }
+        }
+    } else if events.is_empty() && !admitted.has_effects() {
+        // Only copies: their originals are committed.
+        turned.session = Some(session);
+        return Ok(Attempt::Settled);
+    }
+
+    // 4. Decide: what exactly will be written, in parts that a commit can hold.
+    host.counters.resent.many(resends.len() as u64);
+    let inline = take_inline(host, &mut session, &actions, &admitted);
+    let runs_inline = !inline.is_empty() || !session.inline_running.is_empty();
+    let has_commit = !events.is_empty() || admitted.has_effects();
+    let parts = if has_commit {
+        let draft = Draft {
+            session: &session,
+            token,
+            admitted,
+            opening: events,
+            actions,
+            resends,
+            runs_inline,
+        };
+        decide(draft, || CommitId::from_bits(host.ports.runtime.random()))
+    } else {
+        Vec::new()
+    };
+
+    // 5. Commit, 6. relay: part after part. A crash between two parts leaves the instance in the ready set with
+    // its turn open; a crash after a commit leaves its messages in the outbox. Either way nothing is lost.
+    for part in parts {
+        match commit_part(host, turned, &mut session, part).await? {
+            CommitOutcome::Applied | CommitOutcome::Duplicate => {}
+            CommitOutcome::Conflict => return Ok(Attempt::Stale),
+            CommitOutcome::Fenced => return Ok(Attempt::Fenced),
+        }
+    }
+    host.counters.turns.one();
+    session.times_blocked = 0;
+
+    // 7. The caller acknowledges the inputs, and runs the inline steps that history now knows.
+    if !session.status.is_terminal() {
+        session.inline_running.extend(inline.iter().map(|step| step.task));
+        turned.inline = inline;
+        turned.session = Some(session);
+    }
+    Ok(Attempt::Settled)
+}
+
+/// Commits one part and hands what it sends to the relay.
+async fn commit_part(
+    host: &Host,
+    turned: &mut Turned,
+    session: &mut Session,
+    mut part: TurnCommit,
+) -> Result<CommitOutcome, Stopped> {
+    let token = part.token.clone();
+    let events = part.events.clone();
+    let row = part.row.clone();
+    let number = part.expected.next();
+    let sends = part.outbox_add.clone();
+    let earliest = part.timers_add.iter().map(|timer| timer.due).min();
+    part.outbox_remove.clear();
+
+    let outcome = host.committer.commit(part).await?;
+    if matches!(outcome, CommitOutcome::Applied | CommitOutcome::Duplicate) {
+        warn_of_long_history(session, events.len() as u64);
+        session.committed(number, &events, &row);
+        host.relay.publish(turned.partition, &token, sends);
+        turned.next_due = turned.next_due.into_iter().chain(earliest).min();
+    }
+    Ok(outcome)
+}
+
+fn warn_of_long_history(session: &Session, new: u64) {
+    let before = session.ledger.last_seq().0;
+    if before < limits::HISTORY_EVENTS_WARN && before + new >= limits::HISTORY_EVENTS_WARN {
+        tracing::warn!(
+            instance_id = %session.key.instance,
+            events = before + new,
+            "this history grows long; at {} events the instance fails: split its work over several instances",
+            limits::HISTORY_EVENTS_MAX
+        );
+    }
+}
+
+/// The session to go on with and the unread inbox; `None` if there is no such instance or it has ended.
+async fn open(
+    host: &Host,
+    instance: &InstanceId,
+    partition: PartitionId,
+    inputs: &[Input],
+    warm: Option<Session>,
+) -> Option<(Session, Vec<Envelope>)> {
+    let must_look = inputs.iter().any(|input| match input {
+        Input::Look => true,
+        Input::Envelope(envelope, _) => matches!(envelope.body, EnvelopeBody::Wake {}),
+        _ => false,
+    });
+    let times_blocked = warm.as_ref().map_or(0, |session| session.times_blocked);
+    if let Some(session) = warm.filter(Session::is_warm) {
+        if !must_look {
+            return Some((session, Vec::new()));
+        }
+        let loaded = load(host, instance, false).await?;
+        let is_current = loaded.row.execution == session.key.execution
+            && loaded.row.commit_number == session.commit_number;
+        if is_current && !loaded.row.status.is_terminal() {
+            return Some((session, loaded.inbox));
+        }
+    }
+    let permit = host.replays.acquire().await;
+    let loaded = load(host, instance, true).await?;
+    drop(permit);
+    host.counters.replays.one();
+    if loaded.row.status.is_terminal() {
+        return None;
+    }
+    let mut session = Session::load(partition, loaded.row, loaded.history);
+    session.times_blocked = times_blocked;
+    Some((session, loaded.inbox))
+}
+
+/// Reads an instance, waiting for the store as long as it takes.
+async fn load(host: &Host, instance: &InstanceId, history: bool) -> Option<LoadedInstance> {
+    let mut delay = RETRY_FIRST;
+    loop {
+        let request = LoadRequest {
+            id: instance.clone(),
+            history,
+        };
+        let answer = host.ports.store.load(vec![request]).await.into_iter().next();
+        match answer.unwrap_or(Ok(None)) {
+            Ok(loaded) => return loaded,
+            Err(error) => {
+                tell_unreadable(instance, &error, delay);
+                host.ports.runtime.sleep(delay).await;
+                delay = (delay * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+fn tell_unreadable(instance: &InstanceId, error: &StoreError, delay: Duration) {
+    if error.is_retryable() {
+        tracing::warn!(instance_id = %instance, %error, "the instance cannot be read now; tried again in {delay:?}");
+    } else {
+        tracing::error!(instance_id = %instance, %error, "the instance cannot be read; it rests until it can be");
+    }
+}
+
+/// Inputs of an instance that is not there or has ended change nothing: results are counted, timers removed.
+async fn forget_inputs_of_the_gone(
+    host: &Host,
+    token: &LeaseToken,
+    partition: PartitionId,
+    inputs: &[Input],
+) {
+    let results = inputs.iter().filter(|input| match input {
+        Input::Envelope(envelope, _) => {
+            matches!(envelope.body, EnvelopeBody::TaskDone(_))
+        }
+        Input::InlineDone { .. } => true,
+        _ => false,
+    });
+    host.counters.results_dropped.many(results.count() as u64);
+    let timers: Vec<_> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::Timer { timer, .. } => Some((timer.key.clone(), timer.task)),
+            _ => None,
+        })
+        .collect();
+    drop_timers(host, token, partition, timers).await;
+}
+
+async fn drop_stale_timers(host: &Host, token: &LeaseToken, partition: PartitionId, admitted: &Admitted) {
+    drop_timers(host, token, partition, admitted.stale_timers.clone()).await;
+}
+
+async fn drop_timers(
+    host: &Host,
+    token: &LeaseToken,
+    partition: PartitionId,
+    timers: Vec<(ExecutionKey, TaskId)>,
+) {
+    if timers.is_empty() {
+        return;
+    }
+    // A timer that stays is found due again.
+    if let Err(error) = host.ports.store.drop_timers(partition, token, timers).await {
+        tracing::debug!(%partition, %error, "timers of ended executions stay for now");
+    }
+}
+
+/// Sets results aside whose tasks history does not know, although it has just been read.
+async fn park_strays(host: &Host, partition: PartitionId, admitted: &mut Admitted) {
+    for stray in std::mem::take(&mut admitted.strays) {
+        let reason = format!(
+            "[{}] a result for instance {} names a task that its history never scheduled",
+            code::RESULT_UNKNOWN,
+            stray.instance
+        );
+        tracing::warn!(instance_id = %stray.instance, "{reason}");
+        let message = Incoming {
+            message_id: Some(stray.id.to_string()),
+            kind: Some("control".to_owned()),
+            content_type: Some(ContentType::Msgpack.as_str().to_owned()),
+            trace: stray.trace.clone(),
+            body: codec::encode(&[&stray]),
+        };
+        let origin = Destination::Control(partition);
+        let code = code::RESULT_UNKNOWN.to_string();
+        let parked = ParkedMessage::new(origin, &code, reason, admitted.now, message);
+        crate::park::park(&host.ports, parked).await;
+        host.counters.results_parked.one();
+        admitted.inbox_remove.push(stray.id);
+    }
+}
+
+async fn execute(host: &Host, execution: Execution) -> Result<Executed, (Refused, WaitingFor)> {
+    let name = execution.name.clone();
+    if !host.executor.is_hosted(&name) {
+        let code = code::ORCHESTRATION_NOT_HOSTED;
+        let message = format!("[{code}] no worker that owns this partition hosts orchestration {name}");
+        return Err((Refused { code, message }, WaitingFor::Orchestration { name }));
+    }
+    host.executor.execute(execution).await.map_err(|refused| {
+        let waiting_for = WaitingFor::Paused {
+            code: refused.code.to_string(),
+            message: refused.message.clone(),
+        };
+        (refused, waiting_for)
+    })
+}
+
+/// Keeps what came for later and says what the instance waits for; its history stays as it is.
+async fn set_aside(
+    host: &Host,
+    token: &LeaseToken,
+    turned: &mut Turned,
+    mut session: Session,
+    admitted: Admitted,
+    refused: Refused,
+    waiting_for: WaitingFor,
+) -> Result<Attempt, Stopped> {
+    session.times_blocked = session.times_blocked.saturating_add(1);
+    session.warm = None;
+    let retry_after = host.settings.retry_delay(session.times_blocked);
+    if session.waiting_for.as_ref() != Some(&waiting_for) {
+        tracing::warn!(
+            instance_id = %session.key.instance,
+            orchestration = %session.name,
+            "{}\nThe instance waits; it is tried again in {retry_after:?} and whenever a worker takes its partition over.",
+            refused.message
+        );
+    }
+    host.counters.refused.one();
+    let id = CommitId::from_bits(host.ports.runtime.random());
+    let commit = block(&session, token, admitted, waiting_for, retry_after, id);
+    match commit_part(host, turned, &mut session, commit).await? {
+        CommitOutcome::Applied | CommitOutcome::Duplicate => {
+            turned.session = Some(session);
+            Ok(Attempt::Settled)
+        }
+        CommitOutcome::Conflict => Ok(Attempt::Stale),
+        CommitOutcome::Fenced => Ok(Attempt::Fenced),
+    }
+}
+
+/// The scheduling events of the tasks to send again, with their places: read from the store one by one when the
+/// session is warm and does not hold its past.
+async fn scheduled_events(
+    host: &Host,
+    key: &ExecutionKey,
+    wanted: Vec<EventSeq>,
+    past: &[HistoryEvent],
+) -> Vec<(EventSeq, TaskScheduled)> {
+    let mut events = Vec::with_capacity(wanted.len());
+    for seq in wanted {
+        let position = usize::try_from(seq.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        let kind = match past.get(position) {
+            Some(event) => Some(event.kind.clone()),
+            None => read_event(host, key, seq).await,
+        };
+        if let Some(EventKind::TaskScheduled(scheduled)) = kind {
+            events.push((seq, scheduled));
+        }
+    }
+    events
+}
+
+async fn read_event(host: &Host, key: &ExecutionKey, seq: EventSeq) -> Option<EventKind> {
+    let before = EventSeq(seq.0.saturating_sub(1));
+    let mut delay = RETRY_FIRST;
+    loop {
+        match host.ports.store.history(key, before, 1).await {
+            Ok(events) => return events.into_iter().next().map(|event| event.kind),
+            Err(error) => {
+                tell_unreadable(&key.instance, &error, delay);
+                host.ports.runtime.sleep(delay).await;
+                delay = (delay * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+/// The bodies of the inline steps that this turn schedules, and of open ones that nobody runs. Those that the
+/// author has dropped have none.
+fn take_inline(
+    host: &Host,
+    session: &mut Session,
+    actions: &[Action],
+    admitted: &Admitted,
+) -> Vec<InlineStep> {
+    let Some(warm) = session.warm.as_mut() else {
+        return Vec::new();
+    };
+    let scheduled = actions.iter().filter_map(|action| match action {
+        Action::ScheduleTask {
+            task,
+            place: Place::Inline,
+            ..
+        } => Some(*task),
+        _ => None,
+    });
+    let tasks = scheduled.chain(admitted.run_inline.iter().copied());
+    tasks
+        .filter_map(|task| {
+            Some(InlineStep {
+                task,
+                run: host.executor.take_inline(warm, task)?,
+            })
+        })
+        .collect()
+}
+
+/// Acknowledges everything: it is committed, known, in the inbox, or parked.
+fn settle(inputs: Vec<Input>) {
+    for input in inputs {
+        if let Input::Envelope(_, receipt) | Input::Resend(receipt) = input {
+            receipt.settle();
+        }
+    }
+}

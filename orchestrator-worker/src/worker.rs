@@ -1,0 +1,198 @@
+//! Owns the worker as a whole: what it is built from, the order in which its loops start, and how they stop.
+//! Never serves before the hub is open and the broker's epoch is settled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longhaul_sdk::registry::OrchestrationRegistry;
+use longhaul_shared::id::{HubName, InvalidId, WorkerId};
+use longhaul_shared::port::{HubSettings, Ports, StoreError, WorkerRow};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::HubClock;
+use crate::committer::Committer;
+use crate::counters::Counters;
+use crate::dispatch::{self, Dispatch};
+use crate::executor::Executor;
+use crate::intake::Intake;
+use crate::local_executor::{LocalExecutor, Threads};
+use crate::ownership::{EpochError, Ownership, settle_epoch};
+use crate::relay::Relay;
+use crate::settings::Settings;
+use crate::turn::Host;
+
+/// A worker that hosts orchestrations: build it, then [`run`](Self::run) it.
+pub struct OrchestratorWorker {
+    ports: Ports,
+    hub: HubName,
+    hub_settings: HubSettings,
+    settings: Settings,
+    executor: Arc<dyn Executor>,
+    counters: Arc<Counters>,
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The store did not open the hub.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker could not be prepared.
+    #[error("the broker's queues could not be prepared: {0}")]
+    Broker(String),
+    /// The operating system gave no threads for the turns.
+    #[error("no threads for the turns: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The worker's own id is not valid.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+impl From<EpochError> for WorkerError {
+    fn from(error: EpochError) -> Self {
+        match error {
+            EpochError::Store(error) => Self::Store(error),
+            EpochError::Broker(error) => Self::Broker(error.to_string()),
+        }
+    }
+}
+
+impl OrchestratorWorker {
+    /// A worker of this hub for the orchestrations of a registry.
+    ///
+    /// # Errors
+    /// [`WorkerError::Threads`].
+    pub fn new(
+        ports: Ports,
+        hub: HubName,
+        registry: OrchestrationRegistry,
+        settings: Settings,
+    ) -> Result<Self, WorkerError> {
+        let count = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        let threads = Threads::Own {
+            count,
+            stall_after: settings.stall_after,
+        };
+        let executor = LocalExecutor::new(registry, Arc::clone(&ports.runtime), threads)?;
+        Ok(Self::with_executor(ports, hub, Arc::new(executor), settings))
+    }
+
+    /// A worker of this hub whose orchestrations an executor of your own runs.
+    #[must_use]
+    pub fn with_executor(
+        ports: Ports,
+        hub: HubName,
+        executor: Arc<dyn Executor>,
+        settings: Settings,
+    ) -> Self {
+        let hub_settings = HubSettings {
+            partitions: longhaul_shared::limits::PARTITIONS_DEFAULT,
+        };
+        Self {
+            ports,
+            hub,
+            hub_settings,
+            settings,
+            executor,
+            counters: Arc::default(),
+        }
+    }
+
+    /// The same worker, which makes the hub with these settings if there is none yet.
+    #[must_use]
+    pub fn hub_settings(mut self, hub_settings: HubSettings) -> Self {
+        self.hub_settings = hub_settings;
+        self
+    }
+
+    /// What the worker has done since it started.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Runs until `shutdown`: then it finishes its turns, hands its partitions over and returns.
+    ///
+    /// # Errors
+    /// [`WorkerError`] if it could not start; once it runs it outlasts every failure of store and broker.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is like killing the process: nothing is lost, the leases expire.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+        let Self {
+            ports,
+            hub,
+            hub_settings,
+            settings,
+            executor,
+            counters,
+        } = self;
+        let runtime = Arc::clone(&ports.runtime);
+        let info = ports.store.open_hub(hub_settings).await?;
+        let epoch = settle_epoch(&ports, info.epoch, info.partitions).await?;
+        let generation = ports.broker.connection_generation();
+        let clock = Arc::new(HubClock::new(Arc::clone(&runtime), ports.store.time().await?));
+        let worker = WorkerRow {
+            id: WorkerId::new(format!("{:032x}", runtime.random()))?,
+            hosts: executor.hosts(),
+        };
+        tracing::info!(%hub, worker = %worker.id, partitions = info.partitions, %epoch, hosts = ?worker.hosts, "orchestrator worker starts");
+
+        let (committer, committing) =
+            Committer::new(ports.clone(), Arc::clone(&counters), settings.forget_after);
+        let (relay, relaying) = Relay::new(ports.clone(), committer.clone(), Arc::clone(&counters));
+        let committing = runtime.spawn("committer", Box::pin(committing));
+        let relaying = runtime.spawn("relay", Box::pin(relaying));
+
+        let intake = Intake {
+            ports: ports.clone(),
+            hub,
+            partitions: info.partitions,
+            prefetch: settings.intake_prefetch,
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&counters),
+        };
+        let mut intake = runtime.spawn("intake", Box::pin(intake.run(shutdown.clone())));
+
+        let (events, event_source) = mpsc::channel(dispatch::EVENTS_MAX);
+        let (fenced, fenced_source) = mpsc::unbounded_channel();
+        let host = Arc::new(Host {
+            ports: ports.clone(),
+            executor,
+            committer,
+            relay,
+            clock,
+            counters: Arc::clone(&counters),
+            settings: settings.clone(),
+            replays: Semaphore::new(settings.replays_max),
+        });
+        let stop = CancellationToken::new();
+        let dispatch = Dispatch::new(host, info.partitions, event_source, events.clone(), fenced);
+        let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
+
+        let ownership = Ownership {
+            ports,
+            worker,
+            partitions: info.partitions,
+            settings,
+            events,
+            fenced: fenced_source,
+            counters,
+            owned: BTreeMap::new(),
+            live: Vec::new(),
+            epoch,
+            checked_generation: Some(generation),
+        };
+        ownership.run(shutdown).await;
+        intake.join().await;
+        stop.cancel();
+        dispatching.join().await;
+        // Their handles are gone with the loop that used them, so both end once what they hold is done.
+        relaying.stop().await;
+        let mut committing = committing;
+        committing.join().await;
+        tracing::info!("orchestrator worker has stopped");
+        Ok(())
+    }
+}
