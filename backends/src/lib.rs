@@ -1,4 +1,9 @@
-//! Under construction.
+//! Owns what stands behind the ports: RabbitMQ, Redis, the embedded store, and the real clock.
+//! Never decides anything about an orchestration.
+
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+pub mod runtime;
 
 #[cfg(feature = "redis")]
 pub mod redis;
