@@ -8,6 +8,7 @@
 mod action;
 mod function;
 pub(crate) mod machine;
+mod mute;
 mod refusal;
 mod session;
 mod steps;
@@ -22,3 +23,6 @@ pub use session::Session;
 pub use steps::Steps;
 
 pub(crate) use steps::Site;
+
+#[cfg(test)]
+mod tests;

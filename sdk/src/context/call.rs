@@ -158,7 +158,7 @@ impl<O: DeserializeOwned + 'static> ActivityCall<O> {
                     outside("ctx.activity()")
                 };
                 let plan = TimerPlan {
-                    due: self.steps.now().plus(delay),
+                    due: self.steps.now().plus(delay.min(limits::TIMER_DURATION_MAX)),
                     site: self.site,
                 };
                 self.steps.begin_timer(timer, plan, cx);

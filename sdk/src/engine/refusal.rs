@@ -61,6 +61,8 @@ pub struct Mismatch {
     pub recorded: Recorded,
     /// What the code did instead; nothing, if it took no such step.
     pub attempted: Option<Attempted>,
+    /// Where the code was last seen.
+    pub last_step: Option<LastStep>,
 }
 
 /// An event that the code did not meet.
@@ -225,10 +227,15 @@ impl fmt::Display for Mismatch {
             (_, Some(_)) => "History holds one thing, and on replay the code did another.",
         })?;
         writeln!(f)?;
-        writeln!(f, "recorded:  {}", self.recorded)?;
+        writeln!(f, "recorded: {}", self.recorded)?;
         match &self.attempted {
             Some(attempted) => write!(f, "attempted: {attempted}"),
-            None => write!(f, "attempted: nothing"),
+            None => match self.last_step {
+                Some(LastStep { task, site }) => {
+                    write!(f, "attempted: nothing (last step: task {task} at {site})")
+                }
+                None => f.write_str("attempted: nothing"),
+            },
         }
     }
 }

@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::future::BoxFuture;
-use longhaul_shared::failure::Failure;
+use longhaul_shared::failure::{Failure, FailureKind};
 use longhaul_shared::history::{EventKind, ExecutionCompleted, ExecutionStarted, HistoryEvent};
 use longhaul_shared::id::{EventSeq, ExecutionKey, TaskId};
 use longhaul_shared::instance::Status;
 use longhaul_shared::limits;
 use longhaul_shared::payload::Payload;
-use tracing::Dispatch;
 
 use super::action::Action;
 use super::function::OrchestrationFunction;
+use super::mute::muted;
 use super::refusal::{Attempted, EventName, Mismatch, NotDurable, Recorded, Refusal};
 use super::steps::{Answered, Steps};
 
@@ -36,6 +36,8 @@ pub struct Session {
     future: Option<BoxFuture<'static, Outcome>>,
     /// What the future returned, until that is recorded.
     outcome: Option<Outcome>,
+    /// Whether `ExecutionStarted` was fed.
+    started: bool,
     /// How many events were fed or returned as actions.
     seq: EventSeq,
     phase: Phase,
@@ -44,8 +46,8 @@ pub struct Session {
 enum Phase {
     /// Nothing has been fed.
     Fresh,
-    /// A turn has begun; `started` once the execution itself has.
-    Turn { started: bool },
+    /// A turn has begun.
+    Turn,
     /// The last turn has ended.
     Between,
     /// The execution has ended and that is recorded.
@@ -66,6 +68,7 @@ impl Session {
             steps,
             future: None,
             outcome: None,
+            started: false,
             seq: EventSeq(0),
             phase: Phase::Fresh,
         }
@@ -79,9 +82,7 @@ impl Session {
     pub fn replay(&mut self, past: &[HistoryEvent]) -> Result<(), Refusal> {
         self.alive(|session| {
             session.steps.set_replaying(true);
-            let fed = tracing::dispatcher::with_default(&Dispatch::none(), || {
-                past.iter().try_for_each(|event| session.feed(event))
-            });
+            let fed = muted(|| past.iter().try_for_each(|event| session.feed(event)));
             session.steps.set_replaying(false);
             fed
         })
@@ -97,14 +98,13 @@ impl Session {
     /// [`Refusal`] when the code cannot go on; then nothing of the turn is to be committed.
     pub fn turn(&mut self, new: &[HistoryEvent]) -> Result<Vec<Action>, Refusal> {
         self.alive(|session| {
+            session.refuse_unless_inbound(new)?;
             for event in new {
-                if matches!(session.phase, Phase::Ended) {
-                    return Ok(Vec::new());
+                if !session.is_finished() {
+                    session.feed(event)?;
                 }
-                session.refuse_unless_inbound(event)?;
-                session.feed(event)?;
             }
-            if matches!(session.phase, Phase::Ended) {
+            if new.is_empty() || session.is_finished() {
                 return Ok(Vec::new());
             }
             session.refuse_if_stuck()?;
@@ -144,19 +144,22 @@ impl Session {
                 seq: self.seq,
             });
         }
-        let started = match (&self.phase, kind) {
+        match (&self.phase, kind) {
             (Phase::Ended, EventKind::ExecutionCompleted(_) | EventKind::OrchestratorCompleted) => {
                 return Ok(());
             }
             (Phase::Ended, _) => return Err(self.malformed(kind, "the execution had ended before")),
             (_, EventKind::OrchestratorStarted) => {
-                self.begin_turn(event);
+                // The turn before may lack its end: then it was committed in part, and what is left of it is
+                // still pending.
+                self.steps.begin_turn(event.time);
+                self.phase = Phase::Turn;
                 return Ok(());
             }
-            (Phase::Turn { started }, _) => *started,
+            (Phase::Turn, _) => {}
             _ => return Err(self.malformed(kind, "a turn begins with OrchestratorStarted")),
-        };
-        match (kind, started) {
+        }
+        match (kind, self.started) {
             (EventKind::ExecutionStarted(_), true) => {
                 Err(self.malformed(kind, "the execution had begun before"))
             }
@@ -176,22 +179,11 @@ impl Session {
         }
     }
 
-    /// The turn before may lack its end: then it was committed in part, and what is left of it is still pending.
-    fn begin_turn(&mut self, event: &HistoryEvent) {
-        self.steps.begin_turn(event.time);
-        let started = match self.phase {
-            Phase::Fresh => false,
-            Phase::Turn { started } => started,
-            _ => true,
-        };
-        self.phase = Phase::Turn { started };
-    }
-
     fn start(&mut self, kind: &EventKind, started: &ExecutionStarted) -> Result<(), Refusal> {
         if started.name != *self.function.name() {
             return Err(self.malformed(kind, "it names another orchestration than the one given"));
         }
-        self.phase = Phase::Turn { started: true };
+        self.started = true;
         let (function, steps) = (Arc::clone(&self.function), self.steps.clone());
         let input = started.input.clone();
         let future = self.guarded(|_| function.start(steps, input))?;
@@ -305,24 +297,28 @@ impl Session {
         Ok(())
     }
 
-    fn refuse_unless_inbound(&self, event: &HistoryEvent) -> Result<(), Refusal> {
-        let seq = self.seq.plus(1);
-        let reason = match (&event.kind, &self.phase) {
-            (EventKind::OrchestratorStarted, _) => return Ok(()),
-            (
+    /// A live turn is told what came in; what it leads to is its own.
+    fn refuse_unless_inbound(&self, new: &[HistoryEvent]) -> Result<(), Refusal> {
+        let mut seq = self.seq;
+        for (place, HistoryEvent { kind, .. }) in new.iter().enumerate() {
+            seq = seq.plus(1);
+            let reason = match kind {
+                EventKind::OrchestratorStarted if place > 0 => "a live turn begins only once",
+                EventKind::OrchestratorStarted => continue,
+                _ if place == 0 => "a live turn begins with OrchestratorStarted",
                 EventKind::TaskScheduled(_)
                 | EventKind::TimerCreated(_)
                 | EventKind::ExecutionCompleted(_)
-                | EventKind::OrchestratorCompleted,
-                _,
-            ) => "it is for a live turn to decide, not to be told",
-            _ => return Ok(()),
-        };
-        Err(Refusal::Malformed {
-            event: EventName::of(&event.kind),
-            seq,
-            reason,
-        })
+                | EventKind::OrchestratorCompleted => "a live turn decides it and cannot be told",
+                _ => continue,
+            };
+            return Err(Refusal::Malformed {
+                event: EventName::of(kind),
+                seq,
+                reason,
+            });
+        }
+        Ok(())
     }
 
     /// Runs an author's code: on this thread wakes are now the session's own, and a panic is a refusal.
@@ -353,6 +349,7 @@ impl Session {
         Refusal::Mismatch(Box::new(Mismatch {
             recorded: Recorded::of(kind, self.seq),
             attempted,
+            last_step: self.steps.last_step(),
         }))
     }
 
@@ -406,7 +403,6 @@ impl fmt::Debug for Session {
 
 /// Whether the author's code, rather than its host, decided on this failure.
 fn is_by_author(failure: &Failure) -> bool {
-    use longhaul_shared::failure::FailureKind;
     failure.kind == FailureKind::Application
 }
 
