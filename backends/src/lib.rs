@@ -7,3 +7,6 @@ pub mod runtime;
 
 #[cfg(feature = "redis")]
 pub mod redis;
+
+#[cfg(feature = "embedded")]
+pub mod embedded;

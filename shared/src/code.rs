@@ -96,6 +96,8 @@ codes! {
         "Give it more memory or purge ended instances; running work goes on, new starts are refused.";
     HUB_MISMATCH = 1504, "the hub was made with other settings or by a version out of range",
         "Use the hub's own settings, another hub name, or a matching version.";
+    STORE_IN_USE = 1505, "another process uses the data directory",
+        "Stop that process, or use another directory: an embedded hub lives in one process.";
     CONFIG_INVALID = 1601, "the configuration is not valid",
         "The message names the key and the nearest known one.";
 }

@@ -1,0 +1,1 @@
+//! Owns what only a disk can do wrong.

@@ -1,0 +1,178 @@
+//! Owns who owns a partition, and which workers live.
+//! Never takes a lease away: it expires by hub time or is given back.
+//!
+//! A token is good until another is given, also past its expiry: until then nobody else can have acted.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
+use longhaul_shared::port::{LeaseOutcome, LeaseRenewal, StoreError, WorkerRow};
+use longhaul_shared::time::Timestamp;
+
+use super::engine::{Batch, View};
+use super::keys;
+use super::record::{self, LeaseRecord, WorkerRecord, read_lease};
+
+/// Whether this token is the partition's.
+pub(super) fn is_held(
+    view: &dyn View,
+    partition: PartitionId,
+    token: &LeaseToken,
+) -> Result<bool, StoreError> {
+    Ok(read_lease(view, partition)?.is_some_and(|lease| lease.is_held_under(token)))
+}
+
+/// Takes a lease if it is free or expired. A wish that was already granted is granted again under its token,
+/// since the answer may have been lost.
+pub(super) fn acquire(
+    view: &dyn View,
+    now: Timestamp,
+    partition: PartitionId,
+    worker: WorkerId,
+    nonce: u128,
+    ttl: Duration,
+) -> Result<(Batch, LeaseOutcome), StoreError> {
+    let mut batch = Batch::default();
+    let lease = match read_lease(view, partition)? {
+        Some(lease) if lease.is_held_under(&LeaseToken::new(lease.acquisitions, nonce)) => LeaseRecord {
+            expires: now.plus(ttl),
+            ..lease
+        },
+        Some(LeaseRecord {
+            owner: Some(owner),
+            expires,
+            ..
+        }) if expires > now => {
+            let expires_in = expires.since(now);
+            return Ok((batch, LeaseOutcome::Held { owner, expires_in }));
+        }
+        before => given(before, now, worker, nonce, ttl),
+    };
+    batch.put(keys::lease(partition), record::bytes(&lease));
+    let granted = LeaseOutcome::Granted {
+        token: LeaseToken::from(lease.token.as_str()),
+        after_expiry: lease.after_expiry,
+        rebuilt: lease.rebuilt,
+    };
+    Ok((batch, granted))
+}
+
+/// The lease of a new owner.
+fn given(
+    before: Option<LeaseRecord>,
+    now: Timestamp,
+    worker: WorkerId,
+    nonce: u128,
+    ttl: Duration,
+) -> LeaseRecord {
+    let acquisitions = before.as_ref().map_or(0, |lease| lease.acquisitions) + 1;
+    LeaseRecord {
+        owner: Some(worker),
+        token: LeaseToken::new(acquisitions, nonce).as_str().to_owned(),
+        expires: now.plus(ttl),
+        consuming: false,
+        acquisitions,
+        after_expiry: before.as_ref().is_some_and(|lease| lease.owner.is_some()),
+        rebuilt: before.map_or(Epoch::default(), |lease| lease.rebuilt),
+    }
+}
+
+pub(super) fn renew(
+    view: &dyn View,
+    now: Timestamp,
+    renewals: &[LeaseRenewal],
+    ttl: Duration,
+) -> Result<(Batch, Vec<bool>), StoreError> {
+    let mut batch = Batch::default();
+    let mut held = Vec::with_capacity(renewals.len());
+    for renewal in renewals {
+        let lease = held_lease(view, renewal.partition, &renewal.token)?;
+        held.push(lease.is_some());
+        if let Some(mut lease) = lease {
+            lease.expires = now.plus(ttl);
+            lease.consuming = renewal.consuming;
+            batch.put(keys::lease(renewal.partition), record::bytes(&lease));
+        }
+    }
+    Ok((batch, held))
+}
+
+pub(super) fn mark_rebuilt(
+    view: &dyn View,
+    partition: PartitionId,
+    token: &LeaseToken,
+    epoch: Epoch,
+) -> Result<(Batch, bool), StoreError> {
+    let mut batch = Batch::default();
+    let lease = held_lease(view, partition, token)?;
+    let held = lease.is_some();
+    if let Some(mut lease) = lease {
+        lease.rebuilt = epoch;
+        batch.put(keys::lease(partition), record::bytes(&lease));
+    }
+    Ok((batch, held))
+}
+
+pub(super) fn release(
+    view: &dyn View,
+    partition: PartitionId,
+    token: &LeaseToken,
+) -> Result<(Batch, ()), StoreError> {
+    let mut batch = Batch::default();
+    if let Some(mut lease) = held_lease(view, partition, token)? {
+        lease.owner = None;
+        lease.consuming = false;
+        batch.put(keys::lease(partition), record::bytes(&lease));
+    }
+    Ok((batch, ()))
+}
+
+fn held_lease(
+    view: &dyn View,
+    partition: PartitionId,
+    token: &LeaseToken,
+) -> Result<Option<LeaseRecord>, StoreError> {
+    Ok(read_lease(view, partition)?.filter(|lease| lease.is_held_under(token)))
+}
+
+/// Notes that a worker lives for another `ttl`, forgets those that do not, and lists the rest.
+pub(super) fn heartbeat(
+    view: &dyn View,
+    now: Timestamp,
+    worker: WorkerRow,
+    ttl: Duration,
+) -> Result<(Batch, Vec<WorkerRow>), StoreError> {
+    let mut batch = Batch::default();
+    let mut living = Vec::new();
+    view.scan(keys::under(keys::workers()), &mut |key, value| {
+        let what = || format!("the worker {}", key.escape_ascii());
+        let known: WorkerRecord = record::parse(value, what)?;
+        let id = key
+            .get(1..)
+            .and_then(|id| std::str::from_utf8(id).ok())
+            .and_then(|id| WorkerId::new(id).ok())
+            .ok_or_else(|| record::foreign_key(key))?;
+        if known.expires <= now {
+            batch.delete(key.to_vec());
+        } else if id != worker.id {
+            living.push(WorkerRow {
+                id,
+                hosts: known.hosts,
+            });
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if ttl.is_zero() {
+        batch.delete(keys::worker(&worker.id));
+    } else {
+        let record = WorkerRecord {
+            expires: now.plus(ttl),
+            hosts: worker.hosts.clone(),
+        };
+        batch.put(keys::worker(&worker.id), record::bytes(&record));
+        living.push(worker);
+        living.sort_by(|one, other| one.id.cmp(&other.id));
+    }
+    Ok((batch, living))
+}
