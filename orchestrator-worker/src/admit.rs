@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use longhaul_shared::commit::TimerEntry;
 use longhaul_shared::history::{EventKind, ExecutionTerminated, TaskCompleted, TaskFailed, TimerFired};
-use longhaul_shared::id::{Dispatch, ExecutionKey, MessageId, TaskId};
+use longhaul_shared::id::{Dispatch, EventSeq, ExecutionKey, MessageId, TaskId};
 use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{Envelope, EnvelopeBody, NotHosted, TaskDone, TaskIdentity, TaskResult};
 use longhaul_shared::port::DueTimer;
@@ -55,6 +55,15 @@ impl Admitted {
     /// Whether the author's code has something to see.
     pub(crate) fn has_events(&self) -> bool {
         !self.inbound.is_empty() || self.terminate.is_some()
+    }
+
+    /// Where in history the activities to send again were scheduled.
+    pub(crate) fn resend_places(&self, session: &Session) -> Vec<EventSeq> {
+        let open = self
+            .resend
+            .iter()
+            .filter_map(|task| session.ledger.open_task(*task));
+        open.map(|open| open.scheduled_seq).collect()
     }
 
     /// Whether there is anything to commit without the author's code.

@@ -11,7 +11,9 @@ use longhaul_sdk::engine::Action;
 use longhaul_shared::codec;
 use longhaul_shared::commit::{Ready, RowChange, TimerEntry, TurnCommit};
 use longhaul_shared::failure::{Failure, FailureKind};
-use longhaul_shared::history::{EventKind, ExecutionCompleted, HistoryEvent, Place, TaskScheduled};
+use longhaul_shared::history::{
+    EventKind, ExecutionCompleted, ExecutionTerminated, HistoryEvent, Place, TaskScheduled,
+};
 use longhaul_shared::id::{CommitId, CommitNumber, Dispatch, EventSeq, LeaseToken, QueueName, TaskId};
 use longhaul_shared::instance::{Status, WaitingFor};
 use longhaul_shared::limits;
@@ -125,21 +127,7 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         items.push(item_of(action, seq, now, ends));
     }
     if let Some(terminated) = admitted.terminate.take().filter(|_| !ends_itself) {
-        let failure = Failure::new(
-            FailureKind::Other("terminated".to_owned()),
-            terminated.reason.clone(),
-        );
-        let ended = ExecutionCompleted {
-            status: Status::Terminated,
-            output: None,
-            failure: Some(failure),
-        };
-        for kind in [
-            EventKind::ExecutionTerminated(terminated),
-            EventKind::ExecutionCompleted(ended),
-        ] {
-            items.push(Item::event(HistoryEvent { time: now, kind }));
-        }
+        items.extend(termination(terminated, now));
     }
     if writes_events {
         items.push(Item::event(HistoryEvent {
@@ -159,32 +147,50 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
     }
 
     let row = row_after(session, &items, now);
-    let parts = into_parts(items);
-    let count = parts.len();
+    let ready = if runs_inline && !ends {
+        Ready::At(now.plus(INLINE_LOOK))
+    } else {
+        Ready::Settle
+    };
+    let expected = session.commit_number;
     let mut writer = Writer {
         session,
         token,
         row,
-        expected: session.commit_number,
+        expected,
         seq: session.ledger.last_seq(),
     };
-    let mut commits = Vec::with_capacity(count);
-    for (index, part) in parts.into_iter().enumerate() {
-        let is_last = index + 1 == count;
-        let mut commit = writer.commit(part, new_id(), is_last);
-        if is_last {
-            commit.inbox_remove = std::mem::take(&mut admitted.inbox_remove);
-            commit.timers_remove = std::mem::take(&mut admitted.timers_remove);
-            commit.timers_add.append(&mut admitted.timers_add);
-            commit.ready = if runs_inline && !ends {
-                Ready::At(now.plus(INLINE_LOOK))
-            } else {
-                Ready::Settle
-            };
-        }
-        commits.push(commit);
-    }
+    let mut parts = into_parts(items);
+    let last = parts.pop().unwrap_or_default();
+    let mut commits: Vec<_> = parts
+        .into_iter()
+        .map(|part| writer.commit(part, new_id(), IsLast::No))
+        .collect();
+    let mut commit = writer.commit(last, new_id(), IsLast::Yes);
+    commit.inbox_remove = admitted.inbox_remove;
+    commit.timers_remove = admitted.timers_remove;
+    commit.timers_add.append(&mut admitted.timers_add);
+    commit.ready = ready;
+    commits.push(commit);
     commits
+}
+
+/// The events of an end that somebody asked for.
+fn termination(terminated: ExecutionTerminated, now: Timestamp) -> impl Iterator<Item = Item> {
+    let kind = FailureKind::Other("terminated".to_owned());
+    let failure = Some(Failure::new(kind, terminated.reason.clone()));
+    let ended = ExecutionCompleted {
+        status: Status::Terminated,
+        output: None,
+        failure,
+    };
+    let kinds = [
+        EventKind::ExecutionTerminated(terminated),
+        EventKind::ExecutionCompleted(ended),
+    ];
+    kinds
+        .into_iter()
+        .map(move |kind| Item::event(HistoryEvent { time: now, kind }))
 }
 
 /// Plans the commit of an execution that cannot go on: nothing enters history, what came is kept for later.
@@ -192,36 +198,44 @@ pub(crate) fn block(
     session: &Session,
     token: &LeaseToken,
     admitted: Admitted,
+    resends: Vec<(EventSeq, TaskScheduled)>,
     waiting_for: WaitingFor,
     retry_after: Duration,
     id: CommitId,
 ) -> TurnCommit {
-    let retry_at = admitted.now.plus(retry_after);
+    let now = admitted.now;
+    let retry_at = now.plus(retry_after);
     let row = RowChange {
         status: session.status,
-        changed: admitted.now,
+        changed: now,
         waiting_for: Some(waiting_for),
         output: None,
         failure: None,
     };
-    let postponed = |task: TaskId| {
-        let is_open = session
+    let is_timer = |task: &TaskId| {
+        session
             .ledger
-            .open_task(task)
-            .is_some_and(|open| matches!(open.kind, OpenKind::Timer { .. }));
-        is_open.then_some(TimerEntry { task, due: retry_at })
+            .open_task(*task)
+            .is_some_and(|open| matches!(open.kind, OpenKind::Timer { .. }))
     };
-    let mut commit = empty_commit(session, token, row, id);
-    commit.timers_add = admitted
-        .timers_remove
-        .iter()
-        .copied()
-        .filter_map(postponed)
+    let (postponed, done): (Vec<_>, Vec<_>) = admitted.timers_remove.into_iter().partition(is_timer);
+    let timers = postponed
+        .into_iter()
+        .map(|task| TimerEntry { task, due: retry_at })
+        .chain(admitted.timers_add);
+    let dispatch = Dispatch(session.commit_number.next().0);
+    let sends = resends
+        .into_iter()
+        .map(|(seq, task)| work_publication(session, seq, task, dispatch, now))
         .collect();
-    commit.timers_add.extend(admitted.timers_add);
-    commit.inbox_add = admitted.answers;
-    commit.ready = Ready::At(retry_at);
-    commit
+    TurnCommit {
+        ready: Ready::At(retry_at),
+        inbox_add: admitted.answers,
+        outbox_add: sends,
+        timers_add: timers.collect(),
+        timers_remove: done,
+        ..empty_commit(session, token, row, id)
+    }
 }
 
 /// The actions, unless they would take history past its bound: then the execution fails instead.
@@ -332,6 +346,12 @@ fn into_parts(items: Vec<Item>) -> Vec<Vec<Item>> {
     parts
 }
 
+/// Whether a part closes its turn.
+enum IsLast {
+    Yes,
+    No,
+}
+
 /// Writes one part after the other, each on top of the one before.
 struct Writer<'a> {
     session: &'a Session,
@@ -342,11 +362,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn commit(&mut self, part: Vec<Item>, id: CommitId, is_last: bool) -> TurnCommit {
-        let row = if is_last {
-            self.row.clone()
-        } else {
-            self.row_between()
+    fn commit(&mut self, part: Vec<Item>, id: CommitId, is_last: IsLast) -> TurnCommit {
+        let row = match is_last {
+            IsLast::Yes => self.row.clone(),
+            IsLast::No => self.row_between(),
         };
         let mut commit = empty_commit(self.session, self.token, row, id);
         commit.expected = self.expected;

@@ -293,7 +293,7 @@ impl Dispatch {
         );
         let host = Arc::clone(&self.host);
         self.running.push(Box::pin(async move {
-            crate::park::park(&host.ports, parked).await;
+            host.ports.park(parked).await;
             host.counters.control_parked.one();
             acker.ack(delivery.tag);
             Done::Nothing

@@ -238,7 +238,7 @@ impl Intake {
             self.clock.now(),
             message,
         );
-        crate::park::park(&self.ports, parked).await;
+        self.ports.park(parked).await;
         self.counters.intake_parked.one();
     }
 }

@@ -17,7 +17,6 @@ mod executor;
 mod local_executor;
 
 mod committer;
-mod park;
 mod relay;
 
 mod clock;

@@ -28,7 +28,7 @@ use crate::clock::HubClock;
 use crate::committer::{Committer, Stopped};
 use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
-use crate::executor::{Executed, Execution, Executor, Refused};
+use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
 use crate::relay::Relay;
 use crate::session::Session;
@@ -162,42 +162,26 @@ async fn attempt(
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
     let past = std::mem::take(&mut session.past);
-    let wanted = admitted
-        .resend
-        .iter()
-        .filter_map(|task| session.ledger.open_task(*task));
-    let wanted = wanted.map(|open| open.scheduled_seq).collect();
-    let resends = scheduled_events(host, &session.key.clone(), wanted, &past).await;
+    let resends = scheduled_events(
+        host,
+        &session.key.clone(),
+        admitted.resend_places(&session),
+        &past,
+    )
+    .await;
+    host.counters.resent.many(resends.len() as u64);
     let mut actions = Vec::new();
     if needs_code {
-        let execution = Execution {
-            key: session.key.clone(),
-            name: session.name.clone(),
-            warm: session.warm.take(),
-            past,
-            new: events.clone(),
-        };
-        match execute(host, execution).await {
-            Ok(executed) => {
-                actions = executed.actions;
-                session.warm = executed.warm;
-            }
-            Err((refused, waiting_for)) => {
-                return set_aside(host, token, turned, session, admitted, refused, waiting_for).await;
-            }
+        match execute(host, &mut session, past, events.clone()).await {
+            Ok(wanted) => actions = wanted,
+            Err(blocked) => return set_aside(host, token, turned, session, admitted, resends, blocked).await,
         }
-    } else if events.is_empty() && !admitted.has_effects() {
-        // Only copies: their originals are committed.
-        turned.session = Some(session);
-        return Ok(Attempt::Settled);
     }
 
-    // 4. Decide: what exactly will be written, in parts that a commit can hold.
-    host.counters.resent.many(resends.len() as u64);
+    // 4. Decide: what exactly will be written, in parts that a commit can hold. Nothing, if all were copies.
     let inline = take_inline(host, &mut session, &actions, &admitted);
-    let runs_inline = !inline.is_empty() || !session.inline_running.is_empty();
-    let has_commit = !events.is_empty() || admitted.has_effects();
-    let parts = if has_commit {
+    let parts = if !events.is_empty() || admitted.has_effects() {
+        let runs_inline = !inline.is_empty() || !session.inline_running.is_empty();
         let draft = Draft {
             session: &session,
             token,
@@ -215,7 +199,7 @@ async fn attempt(
     // 5. Commit, 6. relay: part after part. A crash between two parts leaves the instance in the ready set with
     // its turn open; a crash after a commit leaves its messages in the outbox. Either way nothing is lost.
     for part in parts {
-        match commit_part(host, turned, &mut session, part).await? {
+        match commit_and_relay(host, turned, &mut session, part).await? {
             CommitOutcome::Applied | CommitOutcome::Duplicate => {}
             CommitOutcome::Conflict => return Ok(Attempt::Stale),
             CommitOutcome::Fenced => return Ok(Attempt::Fenced),
@@ -234,7 +218,7 @@ async fn attempt(
 }
 
 /// Commits one part and hands what it sends to the relay.
-async fn commit_part(
+async fn commit_and_relay(
     host: &Host,
     turned: &mut Turned,
     session: &mut Session,
@@ -398,26 +382,55 @@ async fn park_strays(host: &Host, partition: PartitionId, admitted: &mut Admitte
         let origin = Destination::Control(partition);
         let code = code::RESULT_UNKNOWN.to_string();
         let parked = ParkedMessage::new(origin, &code, reason, admitted.now, message);
-        crate::park::park(&host.ports, parked).await;
+        host.ports.park(parked).await;
         host.counters.results_parked.one();
         admitted.inbox_remove.push(stray.id);
     }
 }
 
-async fn execute(host: &Host, execution: Execution) -> Result<Executed, (Refused, WaitingFor)> {
-    let name = execution.name.clone();
+/// Why an execution cannot go on, for the log and for its row.
+struct Blocked {
+    message: String,
+    waiting_for: WaitingFor,
+}
+
+/// Has the author's code see the events; its memory is gone if it refuses.
+async fn execute(
+    host: &Host,
+    session: &mut Session,
+    past: Vec<HistoryEvent>,
+    new: Vec<HistoryEvent>,
+) -> Result<Vec<Action>, Blocked> {
+    let name = session.name.clone();
     if !host.executor.is_hosted(&name) {
         let code = code::ORCHESTRATION_NOT_HOSTED;
         let message = format!("[{code}] no worker that owns this partition hosts orchestration {name}");
-        return Err((Refused { code, message }, WaitingFor::Orchestration { name }));
+        return Err(Blocked {
+            message,
+            waiting_for: WaitingFor::Orchestration { name },
+        });
     }
-    host.executor.execute(execution).await.map_err(|refused| {
-        let waiting_for = WaitingFor::Paused {
-            code: refused.code.to_string(),
-            message: refused.message.clone(),
-        };
-        (refused, waiting_for)
-    })
+    let warm = session.warm.take();
+    let execution = Execution {
+        key: session.key.clone(),
+        name,
+        warm,
+        past,
+        new,
+    };
+    match host.executor.execute(execution).await {
+        Ok(executed) => {
+            session.warm = executed.warm;
+            Ok(executed.actions)
+        }
+        Err(Refused { code, message }) => {
+            let waiting_for = WaitingFor::Paused {
+                code: code.to_string(),
+                message: message.clone(),
+            };
+            Err(Blocked { message, waiting_for })
+        }
+    }
 }
 
 /// Keeps what came for later and says what the instance waits for; its history stays as it is.
@@ -427,24 +440,32 @@ async fn set_aside(
     turned: &mut Turned,
     mut session: Session,
     admitted: Admitted,
-    refused: Refused,
-    waiting_for: WaitingFor,
+    resends: Vec<(EventSeq, TaskScheduled)>,
+    blocked: Blocked,
 ) -> Result<Attempt, Stopped> {
     session.times_blocked = session.times_blocked.saturating_add(1);
     session.warm = None;
     let retry_after = host.settings.retry_delay(session.times_blocked);
-    if session.waiting_for.as_ref() != Some(&waiting_for) {
+    if session.waiting_for.as_ref() != Some(&blocked.waiting_for) {
         tracing::warn!(
             instance_id = %session.key.instance,
             orchestration = %session.name,
             "{}\nThe instance waits; it is tried again in {retry_after:?} and whenever a worker takes its partition over.",
-            refused.message
+            blocked.message
         );
     }
     host.counters.refused.one();
     let id = CommitId::from_bits(host.ports.runtime.random());
-    let commit = block(&session, token, admitted, waiting_for, retry_after, id);
-    match commit_part(host, turned, &mut session, commit).await? {
+    let commit = block(
+        &session,
+        token,
+        admitted,
+        resends,
+        blocked.waiting_for,
+        retry_after,
+        id,
+    );
+    match commit_and_relay(host, turned, &mut session, commit).await? {
         CommitOutcome::Applied | CommitOutcome::Duplicate => {
             turned.session = Some(session);
             Ok(Attempt::Settled)

@@ -102,28 +102,26 @@ pub fn decode_work_item(bytes: &[u8]) -> Result<WorkItem, BodyError> {
     Ok(item)
 }
 
-/// Splits envelopes into the bodies of as few control messages as the bounds allow, in order.
+/// Splits envelopes into as few groups as the bounds of a control message allow, in order. A group encodes as the
+/// body of one message.
 #[must_use]
-pub fn encode_control(envelopes: &[Envelope]) -> Vec<Bytes> {
-    let mut bodies = Vec::new();
-    let mut batch: Vec<&Envelope> = Vec::new();
-    let mut batch_bytes = 0;
-    for envelope in envelopes {
-        let bytes = encode(envelope).len();
-        let full = batch.len() == limits::ENVELOPES_PER_MESSAGE_MAX
-            || (!batch.is_empty() && batch_bytes + bytes > limits::ENVELOPES_BYTES_MAX);
-        if full {
-            bodies.push(encode(&batch));
-            batch.clear();
-            batch_bytes = 0;
+pub fn group_control(envelopes: &[Envelope]) -> Vec<&[Envelope]> {
+    let mut groups = Vec::new();
+    let mut start = 0;
+    let mut bytes = 0;
+    for (index, envelope) in envelopes.iter().enumerate() {
+        let envelope_bytes = encode(envelope).len();
+        let is_full = index - start == limits::ENVELOPES_PER_MESSAGE_MAX
+            || (index > start && bytes + envelope_bytes > limits::ENVELOPES_BYTES_MAX);
+        if is_full {
+            groups.extend(envelopes.get(start..index));
+            start = index;
+            bytes = 0;
         }
-        batch.push(envelope);
-        batch_bytes += bytes;
+        bytes += envelope_bytes;
     }
-    if !batch.is_empty() {
-        bodies.push(encode(&batch));
-    }
-    bodies
+    groups.extend(envelopes.get(start..).filter(|rest| !rest.is_empty()));
+    groups
 }
 
 /// The message that carries a work item.
@@ -151,7 +149,7 @@ pub fn wake_message(partition: PartitionId, instance: InstanceId, time: Timestam
     }
 }
 
-/// The message that carries a body of [`encode_control`]. Its id names the body, so that a copy has the same.
+/// The message that carries an encoded group of [`group_control`]. Its id names the body, so that a copy has the same.
 #[must_use]
 pub fn control_message(partition: PartitionId, body: Bytes, time: Timestamp) -> Publication {
     Publication {
@@ -209,16 +207,13 @@ mod tests {
     #[test]
     fn control_messages_split_at_their_bounds() {
         let many = vec![terminate(String::new()); limits::ENVELOPES_PER_MESSAGE_MAX + 1];
-        let bodies = encode_control(&many);
-        let sizes: Vec<_> = bodies
-            .iter()
-            .map(|body| decode_control(body).unwrap().len())
-            .collect();
+        let sizes: Vec<_> = group_control(&many).iter().map(|group| group.len()).collect();
         assert_eq!(sizes, [limits::ENVELOPES_PER_MESSAGE_MAX, 1]);
+        assert_eq!(decode_control(&encode(&many)).unwrap(), many);
 
         let large = vec![terminate("x".repeat(limits::ENVELOPES_BYTES_MAX / 2)); 3];
-        assert_eq!(encode_control(&large).len(), 3);
-        assert!(encode_control(&[]).is_empty());
+        assert_eq!(group_control(&large).len(), 3);
+        assert!(group_control(&[]).is_empty());
     }
 
     #[test]

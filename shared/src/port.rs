@@ -14,6 +14,14 @@ pub use store::{
 };
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec;
+use crate::parked::ParkedMessage;
+
+/// Delays between attempts to park while the store takes nothing.
+const PARK_RETRY_FIRST: Duration = Duration::from_millis(100);
+const PARK_RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The three doors, as every host and client is given them. Cheap to clone.
 #[derive(Clone)]
@@ -24,4 +32,25 @@ pub struct Ports {
     pub broker: Arc<dyn Broker>,
     /// Time, tasks and chance.
     pub runtime: Arc<dyn Runtime>,
+}
+
+impl Ports {
+    /// Sets a message aside, waiting for the store as long as it takes: kept there first, then a copy goes to the
+    /// broker's dead queue. The copy is a courtesy to the broker's own tools: if it cannot be published, the
+    /// store's record is all there is, and enough. The original may be acknowledged afterwards.
+    ///
+    /// # Cancel safety
+    /// Safe: parking the same message again keeps one record.
+    pub async fn park(&self, message: ParkedMessage) {
+        let mut delay = PARK_RETRY_FIRST;
+        while let Err(error) = self.store.park(message.clone()).await {
+            tracing::error!(parked_id = %message.id, %error, "a message cannot be parked; tried again in {delay:?}");
+            self.runtime.sleep(delay).await;
+            delay = (delay * 2).min(PARK_RETRY_MAX);
+        }
+        let copy = codec::dead_message(&message);
+        if let Some(Err(error)) = self.broker.publish(vec![copy]).await.into_iter().next() {
+            tracing::warn!(parked_id = %message.id, %error, "no copy of a parked message went to the dead queue");
+        }
+    }
 }

@@ -1,0 +1,28 @@
+//! Owns what an operator may tune of an activity worker: each bound and span with its default and reason.
+//! Never reads a file or the environment: `main` does, and fills this in.
+
+use std::time::Duration;
+
+use longhaul_shared::id::QueueName;
+
+/// How an activity worker behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The task queues it serves.
+    pub queues: Vec<QueueName>,
+    /// Activities of one queue that run at once. Also what it may hold unacknowledged: nothing is fetched that
+    /// cannot run at once, so other workers get it.
+    pub concurrency: u16,
+    /// How long a shutdown waits for running activities; those that are not done then run again elsewhere.
+    pub drain_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            queues: vec![QueueName::default()],
+            concurrency: 64,
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Owns the worker as a whole: a loop a task queue, and how they stop.
+//! Never fetches more than can run at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use longhaul_sdk::registry::ActivityRegistry;
+use longhaul_shared::id::QueueName;
+use longhaul_shared::port::{BrokerError, Ports, Source, Subscription, within};
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::{Host, attempt};
+use crate::counters::Counters;
+use crate::invoker::{Invoker, LocalInvoker};
+use crate::report::Reporter;
+use crate::settings::Settings;
+
+/// Delays between attempts to subscribe.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// A worker that hosts activities: build it, then [`run`](Self::run) it.
+pub struct ActivityWorker {
+    ports: Ports,
+    settings: Settings,
+    invoker: Arc<dyn Invoker>,
+    counters: Arc<Counters>,
+}
+
+impl ActivityWorker {
+    /// A worker for the activities of a registry.
+    #[must_use]
+    pub fn new(ports: Ports, registry: ActivityRegistry, settings: Settings) -> Self {
+        Self::with_invoker(ports, Arc::new(LocalInvoker::new(registry)), settings)
+    }
+
+    /// A worker whose activities an invoker of your own runs.
+    #[must_use]
+    pub fn with_invoker(ports: Ports, invoker: Arc<dyn Invoker>, settings: Settings) -> Self {
+        Self {
+            ports,
+            settings,
+            invoker,
+            counters: Arc::default(),
+        }
+    }
+
+    /// What the worker has done since it started.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Runs until `shutdown`: then it finishes what runs, reports it, and returns. It outlasts every failure of
+    /// the broker.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is like killing the process: what runs is run again elsewhere.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            ports,
+            settings,
+            invoker,
+            counters,
+        } = self;
+        tracing::info!(queues = ?settings.queues, concurrency = settings.concurrency, hosts = ?invoker.hosts(), "activity worker starts");
+        let (reporter, reporting) = Reporter::new(ports.clone());
+        let mut reporting = ports.runtime.spawn("reporter", Box::pin(reporting));
+        let host = Arc::new(Host {
+            ports: ports.clone(),
+            invoker,
+            reporter,
+            counters,
+        });
+        let queues = settings.queues.iter().map(|queue| {
+            let serving = Serving {
+                host: Arc::clone(&host),
+                queue: queue.clone(),
+                settings: settings.clone(),
+                shutdown: shutdown.clone(),
+            };
+            serving.run()
+        });
+        join_all(queues.collect::<Vec<_>>()).await;
+        drop(host);
+        if within(&ports.runtime, settings.drain_max, reporting.join())
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every result was confirmed; their activities run again");
+        }
+        tracing::info!("activity worker has stopped");
+    }
+}
+
+/// Serves one task queue.
+struct Serving {
+    host: Arc<Host>,
+    queue: QueueName,
+    settings: Settings,
+    shutdown: CancellationToken,
+}
+
+type Running = FuturesUnordered<BoxFuture<'static, ()>>;
+
+impl Serving {
+    async fn run(self) {
+        let runtime = Arc::clone(&self.host.ports.runtime);
+        let mut delay = RETRY_FIRST;
+        // What runs outlasts the subscription that brought it: its result is reported all the same.
+        let mut running = Running::new();
+        loop {
+            let source = Source::Work(self.queue.clone());
+            match self
+                .host
+                .ports
+                .broker
+                .subscribe(source, self.settings.concurrency)
+                .await
+            {
+                Ok(subscription) => {
+                    delay = RETRY_FIRST;
+                    let Some(error) = self.receive(subscription, &mut running).await else {
+                        return;
+                    };
+                    tracing::warn!(queue = %self.queue, %error, "work items do not come any more; subscribing again");
+                }
+                Err(BrokerError::Missing { queue }) => {
+                    tracing::debug!(%queue, "the queue does not exist yet; an orchestrator worker makes it with its first task");
+                }
+                Err(error) => {
+                    tracing::warn!(queue = %self.queue, %error, "work items do not come; tried again in {delay:?}")
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return self.drain(&mut running).await,
+                () = runtime.sleep(delay) => delay = (delay * 2).min(RETRY_MAX),
+            }
+        }
+    }
+
+    /// Receives and runs until the shutdown (`None`) or the end of the subscription.
+    async fn receive(
+        &self,
+        mut subscription: Box<dyn Subscription>,
+        running: &mut Running,
+    ) -> Option<BrokerError> {
+        let acker = subscription.acker();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => break,
+                Some(()) = running.next() => {}
+                received = subscription.next() => match received {
+                    Ok(delivery) => {
+                        let run = attempt(Arc::clone(&self.host), self.queue.clone(), delivery, Arc::clone(&acker));
+                        let mut task = self.host.ports.runtime.spawn("attempt", Box::pin(run));
+                        running.push(Box::pin(async move { task.join().await }));
+                    }
+                    Err(error) => return Some(error),
+                }
+            }
+        }
+        self.drain(running).await;
+        subscription.close().await;
+        None
+    }
+
+    /// Lets what runs come to its end: reported and acknowledged.
+    async fn drain(&self, running: &mut Running) {
+        let rest = async { while running.next().await.is_some() {} };
+        let drain_max = self.settings.drain_max;
+        if within(&self.host.ports.runtime, drain_max, rest).await.is_err() {
+            tracing::warn!(queue = %self.queue, "activities still run after {drain_max:?}; they are run again elsewhere");
+        }
+    }
+}
