@@ -4,6 +4,7 @@
 mod activity;
 mod call;
 mod combine;
+mod misuse;
 mod orchestration;
 mod run;
 mod timer;

@@ -17,7 +17,7 @@ use longhaul_shared::retry::RetryPolicy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::orchestration::{outside, polled_after_completion, refused, step_name};
+use super::misuse::{outside, polled_after_completion, refused, step_name};
 use crate::engine::machine::activity::{AfterFailure, TaskPlan, after_failure};
 use crate::engine::machine::timer::TimerPlan;
 use crate::engine::{Site, Steps};

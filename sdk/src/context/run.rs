@@ -13,8 +13,9 @@ use longhaul_shared::id::TaskId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::orchestration::{outside, polled_after_completion, step_name};
-use crate::engine::machine::run::{InlineBody, RunPlan};
+use super::misuse::{outside, polled_after_completion, step_name};
+use crate::engine::machine::run::RunPlan;
+use crate::engine::machine::slot::InlineBody;
 use crate::engine::{Site, Steps};
 use crate::error::{BoxError, TaskError, error_type_of, failure_of};
 use crate::value::{decode_failure, encode_failure, from_payload, to_payload};

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use longhaul_shared::id::TaskId;
 use longhaul_shared::time::Timestamp;
 
-use super::orchestration::{outside, polled_after_completion};
+use super::misuse::{outside, polled_after_completion};
 use crate::engine::machine::timer::TimerPlan;
 use crate::engine::{Site, Steps};
 

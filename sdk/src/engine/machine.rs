@@ -10,15 +10,15 @@
 
 pub(crate) mod activity;
 pub(crate) mod run;
+pub(crate) mod slot;
 pub(crate) mod timer;
-
-use std::task::{Poll, Waker};
 
 use longhaul_shared::history::EventKind;
 use longhaul_shared::id::TaskId;
 
 use self::activity::ActivityMachine;
-use self::run::{InlineBody, RunMachine};
+use self::run::RunMachine;
+use self::slot::{Leftovers, WrongKind};
 use self::timer::TimerMachine;
 use super::action::Action;
 use super::refusal::Attempted;
@@ -29,16 +29,6 @@ pub(crate) enum Machine {
     Timer(TimerMachine),
     Run(RunMachine),
 }
-
-/// What is left over when a step no longer needs it. Dropping it may run an author's code: do so without a lock.
-#[derive(Default)]
-pub(crate) struct Leftovers {
-    pub(crate) waker: Option<Waker>,
-    pub(crate) body: Option<InlineBody>,
-}
-
-/// The answer in an event is not one that this step can take.
-pub(crate) struct WrongKind;
 
 impl Machine {
     /// Pending -> open: the action to record, once.
@@ -93,62 +83,5 @@ impl Machine {
             Self::Timer(machine) => machine.attempted(task),
             Self::Run(machine) => machine.attempted(task),
         }
-    }
-}
-
-/// Where the answer to a step goes.
-pub(crate) enum Slot<A> {
-    Waiting(Waker),
-    Answered(A),
-    Abandoned,
-    Closed,
-}
-
-impl<A> Slot<A> {
-    fn answer(&mut self, answer: A) -> Option<Waker> {
-        match std::mem::replace(self, Self::Closed) {
-            Self::Waiting(waker) => {
-                *self = Self::Answered(answer);
-                Some(waker)
-            }
-            Self::Answered(first) => {
-                *self = Self::Answered(first);
-                None
-            }
-            Self::Abandoned | Self::Closed => None,
-        }
-    }
-
-    /// Takes the answer, or waits with this waker; the waker no longer needed comes back.
-    fn poll(&mut self, waker: Waker) -> (Poll<A>, Option<Waker>) {
-        match std::mem::replace(self, Self::Closed) {
-            Self::Answered(answer) => (Poll::Ready(answer), Some(waker)),
-            Self::Waiting(earlier) => {
-                *self = Self::Waiting(waker);
-                (Poll::Pending, Some(earlier))
-            }
-            ended @ (Self::Abandoned | Self::Closed) => {
-                *self = ended;
-                (Poll::Pending, Some(waker))
-            }
-        }
-    }
-
-    fn abandon(&mut self) -> Option<Waker> {
-        match std::mem::replace(self, Self::Closed) {
-            Self::Waiting(waker) => {
-                *self = Self::Abandoned;
-                Some(waker)
-            }
-            Self::Abandoned => {
-                *self = Self::Abandoned;
-                None
-            }
-            Self::Answered(_) | Self::Closed => None,
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waiting(_))
     }
 }

@@ -2,13 +2,15 @@
 //! Never an orchestration's own failure: that is a result like any other, and is committed.
 
 use std::fmt;
+use std::panic::Location;
 
 use longhaul_shared::code::{self, Code};
 use longhaul_shared::history::{EventKind, Place};
 use longhaul_shared::id::{EventSeq, FunctionName, TaskId};
 use longhaul_shared::limits;
 
-use super::steps::Site;
+/// The line of an author's code that built a step.
+pub(crate) type Site = &'static Location<'static>;
 
 /// Why the engine refuses to go on.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -145,9 +145,16 @@ impl Session {
             });
         }
         match (&self.phase, kind) {
-            (Phase::Ended, EventKind::ExecutionCompleted(_) | EventKind::OrchestratorCompleted) => {
-                return Ok(());
-            }
+            // A turn that ends the execution may have been told of answers too.
+            (
+                Phase::Ended,
+                EventKind::TaskCompleted(_)
+                | EventKind::TaskFailed(_)
+                | EventKind::TimerFired(_)
+                | EventKind::ExecutionTerminated(_)
+                | EventKind::ExecutionCompleted(_)
+                | EventKind::OrchestratorCompleted,
+            ) => return Ok(()),
             (Phase::Ended, _) => return Err(self.malformed(kind, "the execution had ended before")),
             (_, EventKind::OrchestratorStarted) => {
                 // The turn before may lack its end: then it was committed in part, and what is left of it is

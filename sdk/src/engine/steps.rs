@@ -2,7 +2,6 @@
 //! Never runs an author's code, a waker or a destructor while its lock is held.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -13,15 +12,13 @@ use longhaul_shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::action::Action;
+use super::machine::Machine;
 use super::machine::activity::{ActivityMachine, TaskAnswer, TaskPlan};
-use super::machine::run::{InlineBody, RunMachine, RunPlan};
+use super::machine::run::{RunMachine, RunPlan};
+use super::machine::slot::{InlineBody, Leftovers};
 use super::machine::timer::{TimerMachine, TimerPlan};
-use super::machine::{Leftovers, Machine};
-use super::refusal::{Attempted, LastStep};
+use super::refusal::{Attempted, LastStep, Site};
 use super::wake::Signal;
-
-/// The line of an author's code that built a step.
-pub(crate) type Site = &'static Location<'static>;
 
 /// The steps of one execution: what an author's context and the session that drives it share. Cheap to clone;
 /// opaque outside this crate.

@@ -11,10 +11,9 @@ use longhaul_shared::id::{Fingerprint, FunctionName, QueueName, TaskId};
 use longhaul_shared::payload::Payload;
 use longhaul_shared::retry::RetryPolicy;
 
-use super::{Leftovers, Slot, WrongKind};
+use super::slot::{Leftovers, Slot, WrongKind};
 use crate::engine::action::Action;
-use crate::engine::refusal::{Attempted, StepKind};
-use crate::engine::steps::Site;
+use crate::engine::refusal::{Attempted, Site, StepKind};
 
 /// What an answered task says. The failure is boxed: a session keeps one of these for each step of its history.
 pub(crate) type TaskAnswer = Result<Payload, Box<Failure>>;

@@ -4,20 +4,13 @@
 use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
-use futures::future::BoxFuture;
-use longhaul_shared::failure::Failure;
 use longhaul_shared::history::{EventKind, Place};
 use longhaul_shared::id::{Fingerprint, FunctionName, TaskId};
-use longhaul_shared::payload::Payload;
 
 use super::activity::{TaskAnswer, task_answer};
-use super::{Leftovers, Slot, WrongKind};
+use super::slot::{InlineBody, Leftovers, Slot, WrongKind};
 use crate::engine::action::Action;
-use crate::engine::refusal::{Attempted, StepKind};
-use crate::engine::steps::Site;
-
-/// What an inline step runs.
-pub(crate) type InlineBody = BoxFuture<'static, Result<Payload, Failure>>;
+use crate::engine::refusal::{Attempted, Site, StepKind};
 
 /// An inline step.
 pub(crate) struct RunMachine {

@@ -7,10 +7,9 @@ use longhaul_shared::history::EventKind;
 use longhaul_shared::id::TaskId;
 use longhaul_shared::time::Timestamp;
 
-use super::{Leftovers, Slot, WrongKind};
+use super::slot::{Leftovers, Slot, WrongKind};
 use crate::engine::action::Action;
-use crate::engine::refusal::{Attempted, StepKind};
-use crate::engine::steps::Site;
+use crate::engine::refusal::{Attempted, Site, StepKind};
 
 /// A timer.
 pub(crate) struct TimerMachine {

@@ -86,6 +86,7 @@ fn after_a_termination_nothing_is_polled_any_more() {
         end(),
         begin(),
         terminated(),
+        answered(1, &1),
     ];
     cold.replay(&events(
         past.into_iter().chain([ended(Status::Terminated, None), end()]),
