@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ::redis::{Cmd, RedisResult, Value};
+use ::redis::{RedisResult, Value};
 use bytes::Bytes;
 use futures::future::join_all;
 use longhaul_shared::codec;
@@ -16,7 +16,7 @@ use longhaul_shared::port::StoreError;
 use super::error::unreadable;
 use super::hub::Hub;
 use super::row;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 use super::timers;
 
 pub(super) static COMMIT: Lua = Lua::new(include_str!("commit.lua"));
@@ -31,7 +31,7 @@ impl Hub {
     /// See [`Store::commit`](longhaul_shared::port::Store::commit).
     pub(super) async fn commit(&self, batch: &[TurnCommit]) -> Vec<Result<CommitOutcome, StoreError>> {
         let mut outcomes: Vec<Result<CommitOutcome, StoreError>> = Vec::with_capacity(batch.len());
-        let mut partitions: BTreeMap<PartitionId, (Vec<Place>, Vec<Cmd>)> = BTreeMap::new();
+        let mut partitions: BTreeMap<PartitionId, (Vec<Place>, Vec<Call>)> = BTreeMap::new();
         for (at, commit) in batch.iter().enumerate() {
             let row = self.keys.partition(commit.partition).row(&commit.instance);
             // Overwritten by the outcome below; stands only if the server answered too few.
@@ -65,7 +65,7 @@ impl Hub {
         outcomes
     }
 
-    fn commit_call(&self, row: &str, commit: &TurnCommit) -> Result<Cmd, StoreError> {
+    fn commit_call(&self, row: &str, commit: &TurnCommit) -> Result<Call, StoreError> {
         let keys = self.keys.partition(commit.partition);
         let id = &commit.instance;
         let execution = ExecutionKey {
@@ -73,7 +73,7 @@ impl Hub {
             execution: commit.execution,
         };
         let status = commit.row.status;
-        let mut call = script::call(
+        let mut call = Call::new(
             &COMMIT,
             &[
                 &keys.lease(),
@@ -130,7 +130,7 @@ fn replace<T>(outcomes: &mut [T], at: usize, outcome: T) {
 }
 
 /// The history entry: its id and its value, both empty when the turn has no events.
-fn add_events(call: &mut Cmd, row: &str, commit: &TurnCommit) -> Result<(), StoreError> {
+fn add_events(call: &mut Call, row: &str, commit: &TurnCommit) -> Result<(), StoreError> {
     if commit.events.is_empty() {
         call.arg("").arg("");
         return Ok(());
@@ -143,7 +143,7 @@ fn add_events(call: &mut Cmd, row: &str, commit: &TurnCommit) -> Result<(), Stor
 }
 
 /// Eight lists of arguments, each length first, then all of them one behind the other.
-fn add_lists(call: &mut Cmd, commit: &TurnCommit, execution: &ExecutionKey) {
+fn add_lists(call: &mut Call, commit: &TurnCommit, execution: &ExecutionKey) {
     let (fields, absent) = row::of_commit(commit);
     let text = |text: &'static str| Bytes::from_static(text.as_bytes());
     let by_id = |id: MessageId, value: Bytes| [Bytes::copy_from_slice(&id.bytes()), value];

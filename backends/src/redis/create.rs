@@ -8,17 +8,17 @@ use longhaul_shared::port::{Created, StoreError};
 use super::error::unreadable;
 use super::hub::Hub;
 use super::row;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static CREATE: Lua = Lua::new(include_str!("create.lua"));
 
 impl Hub {
     /// See [`Store::create`](longhaul_shared::port::Store::create).
     pub(super) async fn create(&self, start: &StartInstance) -> Result<Created, StoreError> {
-        let full = self.fill.is_high(self).await?;
+        let full = self.is_full().await?;
         let keys = self.keys_of(&start.id).await?;
         let row = keys.row(&start.id);
-        let mut call = script::call(
+        let mut call = Call::new(
             &CREATE,
             &[
                 &row,

@@ -5,7 +5,7 @@ use longhaul_shared::id::{LeaseToken, PartitionId};
 use longhaul_shared::port::StoreError;
 
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static FORGET: Lua = Lua::new(include_str!("forget.lua"));
 
@@ -29,7 +29,7 @@ impl Hub {
         members: &[Vec<u8>],
     ) -> Result<bool, StoreError> {
         let lease = self.keys.partition(partition).lease();
-        let mut call = script::call(&FORGET, &[&lease, key]);
+        let mut call = Call::new(&FORGET, &[&lease, key]);
         call.arg(token.as_str()).arg(match removal {
             Removal::Fields => "HDEL",
             Removal::Members => "ZREM",

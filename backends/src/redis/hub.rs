@@ -14,7 +14,7 @@ use super::connection::{Link, Server};
 use super::error::{store_error, unreadable};
 use super::keys::{Keys, PartitionKeys};
 use super::safety::{self, Fill};
-use super::script::{self, Lua};
+use super::script::{self, Call, Lua};
 
 pub(super) static OPEN_HUB: Lua = Lua::new(include_str!("open_hub.lua"));
 pub(super) static ADVANCE_EPOCH: Lua = Lua::new(include_str!("advance_epoch.lua"));
@@ -29,7 +29,7 @@ pub(super) struct Hub {
     pub(super) config: RedisConfig,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) server: Server,
-    pub(super) fill: Fill,
+    fill: Fill,
     /// Everything short.
     commands: Link,
     /// Reads that may be long, so that nothing short waits behind them.
@@ -42,11 +42,15 @@ pub(super) struct Hub {
 
 impl Hub {
     /// Connects, and refuses a server that could lose what it accepts.
-    pub(super) async fn connect(config: RedisConfig, runtime: Arc<dyn Runtime>) -> Result<Self, StoreError> {
+    pub(super) async fn connect(
+        config: RedisConfig,
+        runtime: Arc<dyn Runtime>,
+        scripts: &[&Lua],
+    ) -> Result<Self, StoreError> {
         let server = Server::new(&config, runtime.clone())?;
         let commands = server.connect().await?;
         safety::check(&commands, config.durability, config.allow_unsafe).await?;
-        script::load_all(&commands).await?;
+        script::load(&commands, scripts).await?;
         let bulk = server.connect().await?;
         let replicated = match config.durability {
             Durability::Single => None,
@@ -76,7 +80,11 @@ impl Hub {
             )));
         }
         let meta = self.keys.meta();
-        let mut call = script::call(&OPEN_HUB, &[&meta]);
+        // Who only reads must be able to open a hub while no replica is there to confirm anything.
+        if let Some(found) = self.settings().await? {
+            return self.agree(&meta, found);
+        }
+        let mut call = Call::new(&OPEN_HUB, &[&meta]);
         call.arg(settings.partitions)
             .arg(SCHEMA_VERSION)
             .arg(&self.config.queue_type)
@@ -96,7 +104,7 @@ impl Hub {
     /// See [`Store::advance_epoch`](longhaul_shared::port::Store::advance_epoch).
     pub(super) async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
         let meta = self.keys.meta();
-        let mut call = script::call(&ADVANCE_EPOCH, &[&meta]);
+        let mut call = Call::new(&ADVANCE_EPOCH, &[&meta]);
         call.arg(seen.0).arg(seen.0 + 1);
         match self.change(&meta, call).await? {
             Some(epoch) => Ok(Epoch(epoch)),
@@ -104,22 +112,23 @@ impl Hub {
         }
     }
 
+    /// Whether the server takes no new work.
+    pub(super) async fn is_full(&self) -> Result<bool, StoreError> {
+        self.fill.is_high(&self.commands).await
+    }
+
     /// How many partitions the hub has.
     pub(super) async fn partitions(&self) -> Result<u16, StoreError> {
         if let Some(partitions) = self.partitions.get() {
             return Ok(*partitions);
         }
-        let meta = self.keys.meta();
-        let mut get = ::redis::cmd("HMGET");
-        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du"]);
-        let found: Vec<Option<String>> = self.read(&meta, get).await?;
-        if found.iter().all(Option::is_none) {
+        let Some(found) = self.settings().await? else {
             return Err(self.mismatch(
                 "does not exist on this server: start an orchestrator worker, or open the hub first"
                     .to_owned(),
             ));
-        }
-        self.agree(&meta, found).map(|info| info.partitions)
+        };
+        self.agree(&self.keys.meta(), found).map(|info| info.partitions)
     }
 
     pub(super) async fn partition_of(&self, id: &InstanceId) -> Result<PartitionId, StoreError> {
@@ -150,24 +159,24 @@ impl Hub {
     }
 
     /// Calls a script whose effect need not outlive a failover.
-    pub(super) async fn call<T: FromRedisValue>(&self, what: &str, call: Cmd) -> Result<T, StoreError> {
+    pub(super) async fn call<T: FromRedisValue>(&self, what: &str, call: Call) -> Result<T, StoreError> {
         let answers = self.call_all(vec![call]).await?;
         self.first(what, answers)
     }
 
     /// Calls scripts whose effects need not outlive a failover.
-    pub(super) async fn call_all(&self, calls: Vec<Cmd>) -> Result<Vec<RedisResult<Value>>, StoreError> {
+    pub(super) async fn call_all(&self, calls: Vec<Call>) -> Result<Vec<RedisResult<Value>>, StoreError> {
         script::run(&self.commands, calls, None).await
     }
 
     /// Calls a script whose effect counts as accepted once this returns.
-    pub(super) async fn change<T: FromRedisValue>(&self, what: &str, call: Cmd) -> Result<T, StoreError> {
+    pub(super) async fn change<T: FromRedisValue>(&self, what: &str, call: Call) -> Result<T, StoreError> {
         let answers = self.change_all(vec![call]).await?;
         self.first(what, answers)
     }
 
     /// Calls scripts whose effects count as accepted once this returns.
-    pub(super) async fn change_all(&self, calls: Vec<Cmd>) -> Result<Vec<RedisResult<Value>>, StoreError> {
+    pub(super) async fn change_all(&self, calls: Vec<Call>) -> Result<Vec<RedisResult<Value>>, StoreError> {
         match &self.replicated {
             None => script::run(&self.commands, calls, None).await,
             Some(link) => script::run(link, calls, Some(self.config.timeouts.replicate)).await,
@@ -193,6 +202,15 @@ impl Hub {
             Some(answer) => self.answer(what, answer),
             None => Err(unreadable(what, "the answer is missing")),
         }
+    }
+
+    /// What is written down about the hub, if it exists.
+    async fn settings(&self) -> Result<Option<Vec<Option<String>>>, StoreError> {
+        let meta = self.keys.meta();
+        let mut get = ::redis::cmd("HMGET");
+        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du"]);
+        let found: Vec<Option<String>> = self.read(&meta, get).await?;
+        Ok(found.iter().any(Option::is_some).then_some(found))
     }
 
     /// Checks that this program may work with the hub as it was made.

@@ -9,7 +9,7 @@ use longhaul_shared::port::{Posted, StoreError};
 use super::create::status;
 use super::error::unreadable;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static POST: Lua = Lua::new(include_str!("post.lua"));
 
@@ -18,7 +18,7 @@ impl Hub {
     pub(super) async fn post(&self, message: &Envelope) -> Result<Posted, StoreError> {
         let keys = self.keys_of(&message.instance).await?;
         let row = keys.row(&message.instance);
-        let mut call = script::call(&POST, &[&row, &keys.inbox(&message.instance), &keys.ready()]);
+        let mut call = Call::new(&POST, &[&row, &keys.inbox(&message.instance), &keys.ready()]);
         call.arg(message.instance.as_str())
             .arg(&message.id.bytes())
             .arg(&codec::encode(message)[..])

@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use ::redis::Cmd;
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
 use longhaul_shared::port::{LeaseOutcome, LeaseRenewal, StoreError};
 
 use super::error::unreadable;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static ACQUIRE: Lua = Lua::new(include_str!("acquire.lua"));
 pub(super) static RENEW: Lua = Lua::new(include_str!("renew.lua"));
@@ -29,7 +28,7 @@ impl Hub {
         ttl: Duration,
     ) -> Result<LeaseOutcome, StoreError> {
         let lease = self.keys.partition(partition).lease();
-        let mut call = script::call(&ACQUIRE, &[&lease]);
+        let mut call = Call::new(&ACQUIRE, &[&lease]);
         call.arg(worker.as_str())
             .arg(format!("{nonce:032x}"))
             .arg(ttl.as_micros().to_string());
@@ -66,7 +65,7 @@ impl Hub {
             return Ok(Vec::new());
         }
         let calls = renewals.iter().map(|renewal| {
-            let mut call = script::call(&RENEW, &[&self.keys.partition(renewal.partition).lease()]);
+            let mut call = Call::new(&RENEW, &[&self.keys.partition(renewal.partition).lease()]);
             call.arg(renewal.token.as_str())
                 .arg(ttl.as_micros().to_string())
                 .arg(u8::from(renewal.consuming));
@@ -88,7 +87,7 @@ impl Hub {
         epoch: Epoch,
     ) -> Result<bool, StoreError> {
         let lease = self.keys.partition(partition).lease();
-        let mut call: Cmd = script::call(&MARK_REBUILT, &[&lease]);
+        let mut call = Call::new(&MARK_REBUILT, &[&lease]);
         call.arg(token.as_str()).arg(epoch.0);
         self.change(&lease, call).await
     }
@@ -100,7 +99,7 @@ impl Hub {
         token: &LeaseToken,
     ) -> Result<(), StoreError> {
         let lease = self.keys.partition(partition).lease();
-        let mut call = script::call(&RELEASE, &[&lease]);
+        let mut call = Call::new(&RELEASE, &[&lease]);
         call.arg(token.as_str());
         self.call(&lease, call).await
     }

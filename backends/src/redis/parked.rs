@@ -9,7 +9,7 @@ use longhaul_shared::{codec, limits};
 
 use super::error::unreadable;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 use super::walk::{Order, Position, Walk};
 
 pub(super) static PARK: Lua = Lua::new(include_str!("park.lua"));
@@ -18,7 +18,7 @@ impl Hub {
     /// See [`Store::park`](longhaul_shared::port::Store::park).
     pub(super) async fn park(&self, message: &ParkedMessage) -> Result<(), StoreError> {
         let parked = self.keys.parked();
-        let mut call = script::call(&PARK, &[&parked, &self.keys.parked_bodies()]);
+        let mut call = Call::new(&PARK, &[&parked, &self.keys.parked_bodies()]);
         call.arg(&message.id.bytes())
             .arg(message.time.micros())
             .arg(&codec::encode(message)[..])

@@ -8,7 +8,7 @@ use longhaul_shared::port::{PageRequest, StoreError};
 
 use super::error::unreadable;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static READY: Lua = Lua::new(include_str!("ready.lua"));
 
@@ -21,7 +21,7 @@ impl Hub {
         limit: usize,
     ) -> Result<Vec<InstanceId>, StoreError> {
         let ready = self.keys.partition(partition).ready();
-        let mut call = script::call(&READY, &[&ready]);
+        let mut call = Call::new(&READY, &[&ready]);
         call.arg(older_than.as_micros().to_string()).arg(limit.max(1));
         let ids: Vec<String> = self.call(&ready, call).await?;
         ids.iter().map(|id| instance(&ready, id)).collect()

@@ -12,7 +12,6 @@ use longhaul_shared::port::{Monotonic, Runtime, StoreError};
 use super::config::Durability;
 use super::connection::Link;
 use super::error::store_error;
-use super::hub::Hub;
 
 /// What CONFIG is asked for.
 const SETTINGS: [&str; 4] = [
@@ -173,13 +172,15 @@ impl Fill {
     ///
     /// # Errors
     /// There was no answer.
-    pub(super) async fn is_high(&self, hub: &Hub) -> Result<bool, StoreError> {
+    pub(super) async fn is_high(&self, link: &Link) -> Result<bool, StoreError> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
-        let mut ask = ::redis::cmd("INFO");
-        ask.arg("memory");
-        let info: String = hub.read("the answer to INFO memory", ask).await?;
+        let mut question = Pipeline::new();
+        question.ignore_errors().cmd("INFO").arg("memory");
+        let answer = link.send(&question).await?.into_iter().next();
+        let info = answer.map_or_else(|| Ok(String::new()), text);
+        let info = info.map_err(|error| store_error(link.address(), "the answer to INFO", &error))?;
         let high = is_high(&info);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.runtime.now(), high));
         Ok(high)

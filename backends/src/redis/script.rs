@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 use longhaul_shared::port::StoreError;
 
 use super::connection::Link;
@@ -33,29 +33,25 @@ impl Lua {
     }
 }
 
-/// Every script there is.
-static ALL: [&Lua; 14] = [
-    &super::commit::COMMIT,
-    &super::create::CREATE,
-    &super::forget::FORGET,
-    &super::hub::OPEN_HUB,
-    &super::hub::ADVANCE_EPOCH,
-    &super::inbox::POST,
-    &super::lease::ACQUIRE,
-    &super::lease::RENEW,
-    &super::lease::RELEASE,
-    &super::lease::MARK_REBUILT,
-    &super::parked::PARK,
-    &super::ready::READY,
-    &super::timers::DUE_TIMERS,
-    &super::workers::HEARTBEAT,
-];
+/// A call of a script; its arguments are added to it.
+pub(super) struct Call {
+    script: &'static Lua,
+    command: Cmd,
+}
 
-/// Begins a call; its arguments are added to what this returns.
-pub(super) fn call(script: &Lua, keys: &[&str]) -> Cmd {
-    let mut call = ::redis::cmd("EVALSHA");
-    call.arg(script.hash()).arg(keys.len()).arg(keys);
-    call
+impl Call {
+    /// Begins a call on these keys, all of one slot.
+    pub(super) fn new(script: &'static Lua, keys: &[&str]) -> Self {
+        let mut command = ::redis::cmd("EVALSHA");
+        command.arg(script.hash()).arg(keys.len()).arg(keys);
+        Self { script, command }
+    }
+
+    /// Adds an argument.
+    pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(argument);
+        self
+    }
 }
 
 /// Sends calls in one pipeline. With `replicate`, none counts as done unless a replica has them all in time.
@@ -64,11 +60,13 @@ pub(super) fn call(script: &Lua, keys: &[&str]) -> Cmd {
 /// There was no answer, or no replica had the changes in time: each may have taken place.
 pub(super) async fn run(
     link: &Link,
-    calls: Vec<Cmd>,
+    calls: Vec<Call>,
     replicate: Option<Duration>,
 ) -> Result<Vec<RedisResult<Value>>, StoreError> {
-    let mut calls = pipeline(calls);
-    let mut answers = send(link, &mut calls, replicate).await?;
+    let (scripts, commands): (Vec<&Lua>, Vec<Cmd>) =
+        calls.into_iter().map(|call| (call.script, call.command)).unzip();
+    let mut commands = pipeline(commands);
+    let mut answers = send(link, &mut commands, replicate).await?;
     for _ in 0..LOADS_MAX {
         let lost: Vec<usize> = (0..answers.len())
             .filter(|at| answers.get(*at).is_some_and(is_lost))
@@ -76,9 +74,14 @@ pub(super) async fn run(
         if lost.is_empty() {
             break;
         }
-        load_all(link).await?;
-        let again = calls.cmd_iter().enumerate().filter(|(at, _)| lost.contains(at));
-        let mut again = pipeline(again.map(|(_, call)| call.clone()).collect());
+        let mut unknown: Vec<&Lua> = lost.iter().filter_map(|at| scripts.get(*at).copied()).collect();
+        unknown.dedup_by_key(|script| script.source);
+        load(link, &unknown).await?;
+        let again = commands
+            .cmd_iter()
+            .enumerate()
+            .filter(|(at, _)| lost.contains(at));
+        let mut again = pipeline(again.map(|(_, command)| command.clone()).collect());
         let second = send(link, &mut again, replicate).await?;
         for (at, answer) in lost.into_iter().zip(second) {
             if let Some(slot) = answers.get_mut(at) {
@@ -89,14 +92,14 @@ pub(super) async fn run(
     Ok(answers)
 }
 
-/// Makes every script known to the server.
+/// Makes scripts known to the server.
 ///
 /// # Errors
 /// It does not take them, or there was no answer.
-pub(super) async fn load_all(link: &Link) -> Result<(), StoreError> {
-    let mut loads = Pipeline::new();
+pub(super) async fn load(link: &Link, scripts: &[&Lua]) -> Result<(), StoreError> {
+    let mut loads = Pipeline::with_capacity(scripts.len());
     loads.ignore_errors();
-    for script in ALL {
+    for script in scripts {
         loads.cmd("SCRIPT").arg("LOAD").arg(script.source);
     }
     for answer in link.send(&loads).await? {

@@ -22,7 +22,27 @@ use longhaul_shared::time::Timestamp;
 
 use super::config::RedisConfig;
 use super::hub::Hub;
+use super::script::Lua;
 use super::wait::Waiting;
+use super::{commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
+
+/// Every script there is, made known to the server with the first connection.
+static SCRIPTS: [&Lua; 14] = [
+    &hub::OPEN_HUB,
+    &hub::ADVANCE_EPOCH,
+    &create::CREATE,
+    &inbox::POST,
+    &commit::COMMIT,
+    &ready::READY,
+    &timers::DUE_TIMERS,
+    &forget::FORGET,
+    &workers::HEARTBEAT,
+    &lease::ACQUIRE,
+    &lease::RENEW,
+    &lease::RELEASE,
+    &lease::MARK_REBUILT,
+    &parked::PARK,
+];
 
 /// The truth of one hub, on Redis.
 pub struct RedisStore {
@@ -38,7 +58,7 @@ impl RedisStore {
     /// the server does not take the credentials, or it could lose or evict what it accepts (LH1502) and that is
     /// not allowed. Each is one sentence with the address, never with the credentials.
     pub async fn connect(config: RedisConfig, runtime: Arc<dyn Runtime>) -> Result<Arc<Self>, StoreError> {
-        let hub = Arc::new(Hub::connect(config, runtime).await?);
+        let hub = Arc::new(Hub::connect(config, runtime, &SCRIPTS).await?);
         let waiting = Waiting::new(hub.clone());
         Ok(Arc::new(Self { hub, waiting }))
     }

@@ -8,9 +8,12 @@ use longhaul_shared::time::Timestamp;
 use super::error::unreadable;
 use super::forget::Removal;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static DUE_TIMERS: Lua = Lua::new(include_str!("due_timers.lua"));
+
+/// What the script answers: now, members with their scores, the score of the next one.
+type Due = (i64, Vec<(Vec<u8>, f64)>, Option<f64>);
 
 /// The member of a timer: execution, task, instance id. Stored: pinned.
 pub(super) fn member(key: &ExecutionKey, task: TaskId) -> Vec<u8> {
@@ -49,9 +52,9 @@ impl Hub {
         limit: usize,
     ) -> Result<DueTimers, StoreError> {
         let timers = self.keys.partition(partition).timers();
-        let mut call = script::call(&DUE_TIMERS, &[&timers]);
+        let mut call = Call::new(&DUE_TIMERS, &[&timers]);
         call.arg(limit.max(1));
-        let (now, due, next): (i64, Vec<(Vec<u8>, f64)>, Option<f64>) = self.call(&timers, call).await?;
+        let (now, due, next): Due = self.call(&timers, call).await?;
         let due = due.into_iter().map(|(member, score)| {
             let (key, task) = parse_member(&member).ok_or_else(|| {
                 unreadable(&timers, format!("a member of {} bytes is no timer", member.len()))

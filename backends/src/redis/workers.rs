@@ -10,7 +10,7 @@ use longhaul_shared::port::{StoreError, WorkerRow};
 
 use super::error::unreadable;
 use super::hub::Hub;
-use super::script::{self, Lua};
+use super::script::{Call, Lua};
 
 pub(super) static HEARTBEAT: Lua = Lua::new(include_str!("heartbeat.lua"));
 
@@ -22,7 +22,7 @@ impl Hub {
         ttl: Duration,
     ) -> Result<Vec<WorkerRow>, StoreError> {
         let workers = self.keys.workers();
-        let mut call = script::call(&HEARTBEAT, &[&workers, &self.keys.hosts()]);
+        let mut call = Call::new(&HEARTBEAT, &[&workers, &self.keys.hosts()]);
         call.arg(worker.id.as_str())
             .arg(ttl.as_micros().to_string())
             .arg(&codec::encode(&worker.hosts)[..]);
