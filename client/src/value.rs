@@ -1,0 +1,27 @@
+//! Owns the step between a caller's own types and payloads.
+//! Never chooses an encoding: [`Payload`] does.
+//!
+//! A `Payload` is passed through as it is, as everywhere in `sdk`, so that a contract over `Payload` is untyped.
+
+use std::any::Any;
+
+use longhaul_shared::payload::{DecodeError, EncodeError, Payload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) fn to_payload<T: Serialize + 'static>(value: &T) -> Result<Payload, EncodeError> {
+    match (value as &dyn Any).downcast_ref::<Payload>() {
+        Some(payload) => Ok(payload.clone().checked()?),
+        None => Payload::encode(value),
+    }
+}
+
+pub(crate) fn from_payload<T: DeserializeOwned + 'static>(payload: Payload) -> Result<T, DecodeError> {
+    let mut own = Some(payload);
+    if let Some(same) = (&mut own as &mut dyn Any).downcast_mut::<Option<T>>()
+        && let Some(value) = same.take()
+    {
+        return Ok(value);
+    }
+    own.unwrap_or_else(Payload::unit).decode()
+}
