@@ -16,6 +16,7 @@ use longhaul_shared::time::Timestamp;
 
 use crate::gather::Input;
 use crate::ledger::{OpenKind, Standing};
+use crate::relay::Unsent;
 use crate::session::Session;
 use crate::settings::Settings;
 
@@ -108,8 +109,7 @@ pub(crate) fn admit(
                 };
                 admitted.inline_done(session, key, *task, result);
             }
-            Input::Resend(_) => admitted.resend_open(session),
-            Input::Look => {}
+            Input::Resend(_) | Input::Look => {}
         }
     }
     let running = &session.inline_running;
@@ -254,13 +254,14 @@ impl Admitted {
         }
     }
 
-    fn resend_open(&mut self, session: &Session) {
-        let activities = session
-            .ledger
-            .open_tasks()
-            .filter_map(|(task, open)| matches!(open.kind, OpenKind::Activity { .. }).then_some(task));
-        let answered = &self.answered;
-        self.resend
-            .extend(activities.filter(|task| !answered.contains(task)));
+    /// Every activity that is still open after these inputs is to be sent again, but for those whose work items
+    /// are on their way.
+    pub(crate) fn resend_open(&mut self, session: &Session, unsent: &Unsent) {
+        let is_lost =
+            |task: &TaskId| !self.answered.contains(task) && !unsent.contains(&(session.key.clone(), *task));
+        let open = session.ledger.open_tasks();
+        let activities = open.filter(|(_, open)| matches!(open.kind, OpenKind::Activity { .. }));
+        let lost: Vec<_> = activities.map(|(task, _)| task).filter(is_lost).collect();
+        self.resend.extend(lost);
     }
 }

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::id::{LeaseToken, MessageId, PartitionId};
-use longhaul_shared::port::{Ports, StoreError};
+use longhaul_shared::port::{Ports, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counters::Counters;
@@ -43,6 +43,10 @@ enum Request {
         partition: PartitionId,
         token: LeaseToken,
         messages: Vec<MessageId>,
+    },
+    Flush {
+        partition: PartitionId,
+        flushed: oneshot::Sender<()>,
     },
     Disown(PartitionId),
 }
@@ -100,6 +104,19 @@ impl Committer {
                 messages,
             })
             .await;
+    }
+
+    /// Takes the confirmed messages of a partition out of the outbox now, and waits until that is tried.
+    pub(crate) async fn flush(&self, partition: PartitionId) {
+        let (flushed, is_flushed) = oneshot::channel();
+        if self
+            .requests
+            .send(Request::Flush { partition, flushed })
+            .await
+            .is_ok()
+        {
+            let _ = is_flushed.await;
+        }
     }
 
     /// The partition is no longer this worker's.
@@ -161,6 +178,16 @@ impl Loop {
                 }
                 confirmed.extend(messages);
             }
+            Request::Flush { partition, flushed } => {
+                let confirmed = self.confirmed.remove(&partition);
+                let store = Arc::clone(&self.ports.store);
+                self.writing.push(Box::pin(async move {
+                    if let Some((token, messages)) = confirmed {
+                        forget(&*store, partition, &token, messages).await;
+                    }
+                    let _ = flushed.send(());
+                }));
+            }
             Request::Disown(partition) => {
                 self.confirmed.remove(&partition);
             }
@@ -197,12 +224,16 @@ impl Loop {
             }
             let store = Arc::clone(&self.ports.store);
             self.writing.push(Box::pin(async move {
-                // What stays behind is found by the search of the outbox, sent once more, and forgotten then.
-                if let Err(error) = store.forget_confirmed(partition, &token, confirmed).await {
-                    tracing::debug!(%partition, %error, "confirmed messages stay in the outbox for now");
-                }
+                forget(&*store, partition, &token, confirmed).await;
             }));
         }
+    }
+}
+
+async fn forget(store: &dyn Store, partition: PartitionId, token: &LeaseToken, messages: Vec<MessageId>) {
+    // What stays behind is found by the search of the outbox and forgotten then.
+    if let Err(error) = store.forget_confirmed(partition, token, messages).await {
+        tracing::debug!(%partition, %error, "confirmed messages stay in the outbox for now");
     }
 }
 

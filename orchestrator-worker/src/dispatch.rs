@@ -1,7 +1,7 @@
 //! Owns the loop that gives instances their turns: it holds the partitions' state, the sessions and the inputs.
 //! Never awaits anything but its next event: whatever takes time runs beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::gather::{Gather, Input, Receipt, Work};
+use crate::relay::Unsent;
 use crate::session::{Session, Sessions};
 use crate::timer_pump::{self, TimerPump};
 use crate::turn::{Host, InlineStep, Turned, turn};
@@ -34,11 +35,19 @@ const ALARM_MIN: Duration = Duration::from_millis(1);
 
 /// Everything that can happen to the loop from outside.
 pub(crate) enum Event {
-    /// A partition is this worker's now.
+    /// A partition is this worker's now. With `unsent`: and is to be rebuilt, as [`Event::Rebuilding`] says.
     Acquired {
         partition: PartitionId,
         token: LeaseToken,
+        unsent: Option<Arc<Unsent>>,
     },
+    /// The broker has lost its data: every instance of a partition is to send its open tasks again, but for these.
+    Rebuilding {
+        partition: PartitionId,
+        unsent: Arc<Unsent>,
+    },
+    /// Every instance of a partition has done so.
+    Rebuilt { partition: PartitionId },
     /// A partition is to be given back: tell when its last turn is over.
     Leave {
         partition: PartitionId,
@@ -52,7 +61,7 @@ pub(crate) enum Event {
         delivery: Delivery,
         acker: Arc<dyn Acker>,
     },
-    /// Whatever is open in an instance is to be sent again.
+    /// An instance of a partition that is being rebuilt is to have a turn.
     Resend {
         partition: PartitionId,
         instance: InstanceId,
@@ -80,6 +89,31 @@ struct Held {
     timers: TimerPump,
     looking: bool,
     leaving: Option<oneshot::Sender<()>>,
+    rebuild: Option<RebuildState>,
+}
+
+/// A rebuild in progress.
+struct RebuildState {
+    /// What the relay publishes anyway.
+    unsent: Arc<Unsent>,
+    /// Instances that have sent their open tasks again.
+    done: BTreeSet<InstanceId>,
+}
+
+impl RebuildState {
+    fn new(unsent: Arc<Unsent>) -> Self {
+        Self {
+            unsent,
+            done: BTreeSet::new(),
+        }
+    }
+
+    /// What to leave out, if this is the instance's first turn of the rebuild.
+    fn first_turn(&mut self, instance: &InstanceId) -> Option<Arc<Unsent>> {
+        self.done
+            .insert(instance.clone())
+            .then(|| Arc::clone(&self.unsent))
+    }
 }
 
 /// The end of something that ran beside the loop.
@@ -160,7 +194,13 @@ impl Dispatch {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Acquired { partition, token } => self.acquired(partition, token),
+            Event::Acquired {
+                partition,
+                token,
+                unsent,
+            } => self.acquired(partition, token, unsent),
+            Event::Rebuilding { partition, unsent } => self.set_rebuild(partition, Some(unsent)),
+            Event::Rebuilt { partition } => self.set_rebuild(partition, None),
             Event::Leave { partition, left } => self.leave(partition, left),
             Event::Lost { partition } => self.lost(partition),
             Event::Delivered {
@@ -188,7 +228,7 @@ impl Dispatch {
         }
     }
 
-    fn acquired(&mut self, partition: PartitionId, token: LeaseToken) {
+    fn acquired(&mut self, partition: PartitionId, token: LeaseToken, unsent: Option<Arc<Unsent>>) {
         self.lost(partition);
         self.host.relay.search(partition, &token);
         let held = Held {
@@ -197,9 +237,16 @@ impl Dispatch {
             timers: TimerPump::ask_at_once(),
             looking: false,
             leaving: None,
+            rebuild: unsent.map(RebuildState::new),
         };
         self.held.insert(partition, held);
         self.look_into(partition, Duration::ZERO);
+    }
+
+    fn set_rebuild(&mut self, partition: PartitionId, unsent: Option<Arc<Unsent>>) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.rebuild = unsent.map(RebuildState::new);
+        }
     }
 
     fn leave(&mut self, partition: PartitionId, left: oneshot::Sender<()>) {
@@ -230,6 +277,7 @@ impl Dispatch {
             held.lost.cancel();
             self.gather.drop_waiting(partition);
             self.forget(partition);
+            self.host.relay.disown(partition);
         }
     }
 
@@ -237,12 +285,6 @@ impl Dispatch {
         self.held.remove(&partition);
         self.sessions.drop_partition(partition);
         self.inline.retain(|(of, _, _), _| *of != partition);
-        self.host.relay.disown(partition);
-        let host = Arc::clone(&self.host);
-        self.running.push(Box::pin(async move {
-            host.committer.disown(partition).await;
-            Done::Nothing
-        }));
     }
 
     fn delivered(&mut self, partition: PartitionId, delivery: Delivery, acker: Arc<dyn Acker>) {
@@ -325,15 +367,20 @@ impl Dispatch {
 
     fn begin(&mut self, work: Work) {
         let session = self.sessions.take(&work.instance);
-        let Some(held) = self.held.get(&work.partition) else {
+        let Some(held) = self.held.get_mut(&work.partition) else {
             self.gather.end(&work.instance);
             return;
         };
+        // Each instance sends its open tasks again once, in its first turn of a rebuild, whatever gave it the turn.
+        let resend = held
+            .rebuild
+            .as_mut()
+            .and_then(|rebuild| rebuild.first_turn(&work.instance));
         let (host, token, lost) = (Arc::clone(&self.host), held.token.clone(), held.lost.clone());
         self.turns += 1;
         self.running.push(Box::pin(async move {
             let instance = work.instance.clone();
-            let turn = std::pin::pin!(turn(&host, &token, work, session));
+            let turn = std::pin::pin!(turn(&host, &token, work, session, resend.as_deref()));
             let cancelled = std::pin::pin!(lost.cancelled());
             match select(turn, cancelled).await {
                 Either::Left((turned, _)) => Done::Turn(Box::new(turned)),
@@ -362,6 +409,9 @@ impl Dispatch {
         let Some(held) = self.held.get_mut(&partition) else {
             return;
         };
+        if let (false, Some(rebuild)) = (turned.settled, held.rebuild.as_mut()) {
+            rebuild.done.remove(&turned.instance);
+        }
         held.timers.fired(turned.timers);
         held.timers.set(turned.next_due);
         if turned.fenced {

@@ -20,7 +20,7 @@ pub(crate) enum Input {
     Timer { timer: DueTimer, now: Timestamp },
     /// Look at the row and the inbox: there may be something new.
     Look,
-    /// The broker lost what was sent: send again whatever is open. The receipt tells when that is committed.
+    /// The partition is being rebuilt and the instance has not had a turn yet. The receipt tells when it has.
     Resend(Receipt),
     /// An inline step has run.
     InlineDone {

@@ -20,6 +20,7 @@ mod committer;
 mod relay;
 
 mod clock;
+mod consumer;
 mod dispatch;
 mod intake;
 mod ownership;

@@ -9,22 +9,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, join_all, select};
+use futures::future::join_all;
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
 use longhaul_shared::port::{
-    BrokerError, LeaseOutcome, LeaseRenewal, Monotonic, Ports, Source, StoreError, Subscription, TaskHandle,
-    WorkerRow, within,
+    BrokerError, LeaseOutcome, LeaseRenewal, Monotonic, Ports, StoreError, TaskHandle, WorkerRow, within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::committer::Committer;
+use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::dispatch::{Event, FencedNotice};
-use crate::rebuild::rebuild;
+use crate::rebuild::Rebuild;
+use crate::relay::{Relay, Unsent};
 use crate::settings::Settings;
 
-/// Delays between attempts to subscribe or to rebuild.
+/// The hub's first epoch: before it there were no queues, so nothing can have been lost with them.
+const FIRST_EPOCH: Epoch = Epoch(1);
+/// Longest wait for the outbox of a partition that is to be rebuilt.
+const OUTBOX_WAIT: Duration = Duration::from_secs(2);
+/// Delays between attempts to rebuild.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -33,6 +39,8 @@ pub(crate) struct Ownership {
     pub(crate) worker: WorkerRow,
     pub(crate) partitions: u16,
     pub(crate) settings: Settings,
+    pub(crate) relay: Relay,
+    pub(crate) committer: Committer,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) fenced: mpsc::UnboundedReceiver<FencedNotice>,
     pub(crate) counters: Arc<Counters>,
@@ -172,6 +180,7 @@ impl Ownership {
         self.counters.lost.one();
         // The loop ends only after this task.
         let _ = self.events.send(Event::Lost { partition }).await;
+        self.committer.disown(partition).await;
         owned.stop.cancel();
         let mut consumer = owned.consumer;
         consumer.join().await;
@@ -192,55 +201,88 @@ impl Ownership {
         if !unwanted.is_empty() {
             self.hand_over(unwanted).await;
         }
-        let attempts = join_all(missing.into_iter().map(|partition| self.try_acquire(partition))).await;
-        for (partition, asked, outcome) in attempts {
-            match outcome {
-                Ok(LeaseOutcome::Granted {
+        let taken = join_all(missing.into_iter().map(|partition| self.try_acquire(partition))).await;
+        for taken in taken.into_iter().flatten() {
+            self.acquired(taken).await;
+        }
+    }
+
+    /// Takes the lease of a partition, if it is free.
+    async fn try_acquire(&self, partition: PartitionId) -> Option<Taken> {
+        let asked = self.ports.runtime.now();
+        let nonce = self.ports.runtime.random();
+        let ttl = self.settings.lease_ttl;
+        match self
+            .ports
+            .store
+            .acquire_lease(partition, &self.worker.id, nonce, ttl)
+            .await
+        {
+            Ok(LeaseOutcome::Granted {
+                token,
+                after_expiry,
+                rebuilt,
+            }) => {
+                tracing::info!(%partition, after_expiry, "partition acquired");
+                let unsent = match self.must_rebuild(rebuilt) {
+                    true => Some(self.unsent(partition, &token).await?),
+                    false => None,
+                };
+                Some(Taken {
+                    partition,
                     token,
-                    after_expiry,
                     rebuilt,
-                }) => {
-                    self.acquired(partition, token, after_expiry, rebuilt, asked)
-                        .await;
-                }
-                Ok(LeaseOutcome::Held { owner, .. }) => tracing::trace!(%partition, %owner, "still held"),
-                Err(error) => tracing::warn!(%partition, %error, "the partition could not be acquired"),
+                    asked,
+                    unsent,
+                })
+            }
+            Ok(LeaseOutcome::Held { owner, .. }) => {
+                tracing::trace!(%partition, %owner, "still held");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%partition, %error, "the partition could not be acquired");
+                None
             }
         }
     }
 
-    async fn try_acquire(
-        &self,
-        partition: PartitionId,
-    ) -> (PartitionId, Monotonic, Result<LeaseOutcome, StoreError>) {
-        let asked = self.ports.runtime.now();
-        let nonce = self.ports.runtime.random();
-        let ttl = self.settings.lease_ttl;
-        (
-            partition,
-            asked,
-            self.ports
-                .store
-                .acquire_lease(partition, &self.worker.id, nonce, ttl)
-                .await,
-        )
+    fn must_rebuild(&self, rebuilt: Epoch) -> bool {
+        rebuilt.max(FIRST_EPOCH) < self.epoch
     }
 
-    async fn acquired(
-        &mut self,
-        partition: PartitionId,
-        token: LeaseToken,
-        after_expiry: bool,
-        rebuilt: Epoch,
-        asked: Monotonic,
-    ) {
-        tracing::info!(%partition, after_expiry, "partition acquired");
+    /// What the outbox will send anyway. Without it nothing can be sent again: the lease is given back.
+    async fn unsent(&self, partition: PartitionId, token: &LeaseToken) -> Option<Arc<Unsent>> {
+        let unsent = self.relay.unsent(partition, token);
+        match within(&self.ports.runtime, OUTBOX_WAIT, unsent).await {
+            Ok(Some(unsent)) => Some(Arc::new(unsent)),
+            _ => {
+                tracing::warn!(%partition, "the outbox cannot be read; the partition is tried for again");
+                self.relay.disown(partition);
+                if let Err(error) = self.ports.store.release_lease(partition, token).await {
+                    tracing::warn!(%partition, %error, "the lease was not given back; it will expire");
+                }
+                None
+            }
+        }
+    }
+
+    async fn acquired(&mut self, taken: Taken) {
+        let Taken {
+            partition,
+            token,
+            rebuilt,
+            asked,
+            unsent,
+        } = taken;
         self.counters.acquired.one();
+        let rebuilds = unsent.is_some();
         let _ = self
             .events
             .send(Event::Acquired {
                 partition,
                 token: token.clone(),
+                unsent,
             })
             .await;
         let stop = CancellationToken::new();
@@ -258,6 +300,15 @@ impl Ownership {
             .runtime
             .spawn("control consumer", Box::pin(consumer.run()));
         let expires = asked.plus(self.settings.lease_ttl);
+        let rebuilding = rebuilds.then(|| {
+            let rebuild = self.rebuild(partition, token.clone());
+            (
+                self.epoch,
+                self.ports
+                    .runtime
+                    .spawn("rebuild", Box::pin(until_rebuilt(rebuild))),
+            )
+        });
         let owned = Owned {
             token,
             expires,
@@ -265,10 +316,20 @@ impl Ownership {
             stop,
             consumer,
             rebuilt,
-            rebuilding: None,
+            rebuilding,
         };
         self.owned.insert(partition, owned);
-        self.rebuild_where_needed();
+    }
+
+    fn rebuild(&self, partition: PartitionId, token: LeaseToken) -> Rebuild {
+        Rebuild {
+            ports: self.ports.clone(),
+            events: self.events.clone(),
+            counters: Arc::clone(&self.counters),
+            partition,
+            token,
+            epoch: self.epoch,
+        }
     }
 
     /// Finishes the turns of these partitions, closes their channels, and gives their leases back.
@@ -277,25 +338,39 @@ impl Ownership {
             .into_iter()
             .filter_map(|partition| Some((partition, self.owned.remove(&partition)?)))
             .collect();
-        let ports = &self.ports;
-        let events = &self.events;
-        let drain_max = self.settings.drain_max;
-        join_all(leaving.into_iter().map(|(partition, owned)| async move {
-            let (left, has_left) = oneshot::channel();
-            let _ = events.send(Event::Leave { partition, left }).await;
-            if within(&ports.runtime, drain_max, has_left).await.is_err() {
-                tracing::warn!(%partition, "turns did not end within {drain_max:?}; the next owner runs them again");
-                let _ = events.send(Event::Lost { partition }).await;
-            }
-            owned.stop.cancel();
-            let mut consumer = owned.consumer;
-            consumer.join().await;
-            match ports.store.release_lease(partition, &owned.token).await {
-                Ok(()) => tracing::info!(%partition, "partition handed over"),
-                Err(error) => tracing::warn!(%partition, %error, "the lease was not given back; it will expire"),
-            }
-        }))
+        let this = &*self;
+        join_all(
+            leaving
+                .into_iter()
+                .map(|(partition, owned)| this.give_back(partition, owned)),
+        )
         .await;
+    }
+
+    async fn give_back(&self, partition: PartitionId, owned: Owned) {
+        let drain_max = self.settings.drain_max;
+        // Turns end; what they sent is confirmed; what is confirmed leaves the outbox: the next owner finds nothing
+        // that it would send once more.
+        let drain = async {
+            let (left, has_left) = oneshot::channel();
+            let _ = self.events.send(Event::Leave { partition, left }).await;
+            let _ = has_left.await;
+            self.relay.drain(partition).await;
+            self.committer.flush(partition).await;
+        };
+        if within(&self.ports.runtime, drain_max, drain).await.is_err() {
+            tracing::warn!(%partition, "the handover took longer than {drain_max:?}; the next owner does what is left again");
+            let _ = self.events.send(Event::Lost { partition }).await;
+        }
+        self.relay.disown(partition);
+        self.committer.disown(partition).await;
+        owned.stop.cancel();
+        let mut consumer = owned.consumer;
+        consumer.join().await;
+        match self.ports.store.release_lease(partition, &owned.token).await {
+            Ok(()) => tracing::info!(%partition, "partition handed over"),
+            Err(error) => tracing::warn!(%partition, %error, "the lease was not given back; it will expire"),
+        }
     }
 
     /// Looks, once per connection, whether the broker still has its data; if not, raises the epoch and has every
@@ -317,33 +392,62 @@ impl Ownership {
         }
     }
 
+    /// Rebuilds the partitions held while the epoch rose.
     fn rebuild_where_needed(&mut self) {
-        let epoch = self.epoch;
-        for (partition, owned) in &mut self.owned {
-            let in_hand = owned
+        let in_hand = |owned: &Owned| {
+            owned
                 .rebuilding
                 .as_ref()
-                .map_or(owned.rebuilt, |(epoch, _)| *epoch);
-            if in_hand >= epoch {
-                continue;
-            }
-            let (ports, events, counters) = (
-                self.ports.clone(),
-                self.events.clone(),
-                Arc::clone(&self.counters),
-            );
-            let (partition, token) = (*partition, owned.token.clone());
-            let task = Box::pin(async move {
+                .map_or(owned.rebuilt, |(epoch, _)| *epoch)
+        };
+        let behind = self
+            .owned
+            .iter()
+            .filter(|(_, owned)| self.must_rebuild(in_hand(owned)));
+        let behind: Vec<_> = behind
+            .map(|(partition, owned)| (*partition, owned.token.clone()))
+            .collect();
+        for (partition, token) in behind {
+            let rebuild = self.rebuild(partition, token.clone());
+            let relay = self.relay.clone();
+            let task = async move {
                 let mut delay = RETRY_FIRST;
-                while let Err(error) = rebuild(&ports, &events, &counters, partition, &token, epoch).await {
-                    tracing::warn!(%partition, %error, "the rebuild was interrupted; begun anew in {delay:?}");
-                    ports.runtime.sleep(delay).await;
+                let unsent = loop {
+                    if let Some(unsent) = relay.unsent(partition, &token).await {
+                        break Arc::new(unsent);
+                    }
+                    rebuild.ports.runtime.sleep(delay).await;
                     delay = (delay * 2).min(RETRY_MAX);
-                }
-            });
-            owned.rebuilding = Some((epoch, self.ports.runtime.spawn("rebuild", task)));
+                };
+                let _ = rebuild.events.send(Event::Rebuilding { partition, unsent }).await;
+                until_rebuilt(rebuild).await;
+            };
+            let handle = self.ports.runtime.spawn("rebuild", Box::pin(task));
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.rebuilding = Some((self.epoch, handle));
+            }
         }
     }
+}
+
+/// Runs a rebuild until it succeeds.
+async fn until_rebuilt(rebuild: Rebuild) {
+    let mut delay = RETRY_FIRST;
+    while let Err(error) = rebuild.run().await {
+        tracing::warn!(partition = %rebuild.partition, %error, "the rebuild was interrupted; begun anew in {delay:?}");
+        rebuild.ports.runtime.sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
+}
+
+/// A partition whose lease was just granted.
+struct Taken {
+    partition: PartitionId,
+    token: LeaseToken,
+    rebuilt: Epoch,
+    asked: Monotonic,
+    /// What the outbox will send anyway, if the partition is to be rebuilt.
+    unsent: Option<Arc<Unsent>>,
 }
 
 /// Why the epoch could not be settled.
@@ -388,78 +492,6 @@ fn owner_of(partition: PartitionId, live: &[WorkerRow]) -> Option<&WorkerId> {
         bytes.extend_from_slice(id.as_str().as_bytes());
         (xxh3_64(&bytes), id.as_str())
     })
-}
-
-/// Receives the control messages of a partition, subscribing again whenever that ends.
-struct Consumer {
-    ports: Ports,
-    partition: PartitionId,
-    prefetch: u16,
-    events: mpsc::Sender<Event>,
-    consuming: Arc<std::sync::atomic::AtomicBool>,
-    stop: CancellationToken,
-}
-
-impl Consumer {
-    async fn run(self) {
-        let mut delay = RETRY_FIRST;
-        while !self.stop.is_cancelled() {
-            let subscribe = std::pin::pin!(
-                self.ports
-                    .broker
-                    .subscribe(Source::Control(self.partition), self.prefetch)
-            );
-            let cancelled = std::pin::pin!(self.stop.cancelled());
-            let subscribed = match select(subscribe, cancelled).await {
-                Either::Left((subscribed, _)) => subscribed,
-                Either::Right(((), _)) => return,
-            };
-            let error = match subscribed {
-                Ok(subscription) => {
-                    delay = RETRY_FIRST;
-                    self.consuming.store(true, std::sync::atomic::Ordering::Relaxed);
-                    let error = self.receive(subscription).await;
-                    self.consuming.store(false, std::sync::atomic::Ordering::Relaxed);
-                    error
-                }
-                Err(error) => Some(error),
-            };
-            if let Some(error) = error {
-                tracing::warn!(partition = %self.partition, %error, "control messages do not come; tried again in {delay:?}");
-                let sleep = self.ports.runtime.sleep(delay);
-                select(sleep, std::pin::pin!(self.stop.cancelled())).await;
-                delay = (delay * 2).min(RETRY_MAX);
-            }
-        }
-    }
-
-    /// Receives until told to stop (`None`) or until the subscription ends.
-    async fn receive(&self, mut subscription: Box<dyn Subscription>) -> Option<BrokerError> {
-        let acker = subscription.acker();
-        loop {
-            let received = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => {
-                    subscription.close().await;
-                    return None;
-                }
-                received = subscription.next() => received,
-            };
-            match received {
-                Ok(delivery) => {
-                    let event = Event::Delivered {
-                        partition: self.partition,
-                        delivery,
-                        acker: Arc::clone(&acker),
-                    };
-                    if self.events.send(event).await.is_err() {
-                        return None;
-                    }
-                }
-                Err(error) => return Some(error),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

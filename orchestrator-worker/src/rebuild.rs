@@ -1,9 +1,12 @@
 //! Owns the answer to a broker that lost its data: everything open in a partition is sent again.
 //! Never runs without evidence: only the missing marker of an epoch sets it off.
+//!
+//! No task is sent twice by it: one whose work item still waits in the outbox is left to the relay, and an
+//! instance sends its open tasks again at most once a rebuild, in its first turn, before it takes new steps.
 
 use std::sync::Arc;
 
-use longhaul_shared::id::{Epoch, LeaseToken, PartitionId};
+use longhaul_shared::id::{Epoch, InstanceId, LeaseToken, PartitionId};
 use longhaul_shared::port::{Acker, DeliveryTag, PageRequest, Ports, StoreError};
 use tokio::sync::mpsc;
 
@@ -14,58 +17,73 @@ use crate::gather::Receipt;
 /// How many instances are sent again before the next are read.
 const PAGE: usize = 256;
 
-/// Gives every open instance of a partition a turn that sends its open tasks again, then writes down that this
-/// epoch is dealt with. If the partition is lost on the way, the next owner begins anew.
-///
-/// # Errors
-/// [`StoreError`]: to be run again.
-pub(crate) async fn rebuild(
-    ports: &Ports,
-    events: &mpsc::Sender<Event>,
-    counters: &Counters,
-    partition: PartitionId,
-    token: &LeaseToken,
-    epoch: Epoch,
-) -> Result<(), StoreError> {
-    let mut cursor = None;
-    let mut instances = 0;
-    loop {
-        let (ids, next) = ports
+/// A partition whose lost work is to be sent again.
+pub(crate) struct Rebuild {
+    pub(crate) ports: Ports,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) partition: PartitionId,
+    pub(crate) token: LeaseToken,
+    pub(crate) epoch: Epoch,
+}
+
+impl Rebuild {
+    /// Has every open instance of the partition looked at, since each sends its open tasks again in its next turn
+    /// ([`Event::Rebuilding`] has said so); then writes down that this epoch is dealt with. If the partition is
+    /// lost on the way, the next owner begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError`]: to be run again.
+    pub(crate) async fn run(&self) -> Result<(), StoreError> {
+        let partition = self.partition;
+        let mut cursor = None;
+        let mut instances = 0;
+        loop {
+            let request = PageRequest { cursor, limit: PAGE };
+            let (ids, next) = self.ports.store.open_instances(partition, request).await?;
+            instances += ids.len();
+            if !self.send_again(ids).await {
+                return Ok(());
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if self
+            .ports
             .store
-            .open_instances(partition, PageRequest { cursor, limit: PAGE })
-            .await?;
-        instances += ids.len();
+            .mark_rebuilt(partition, &self.token, self.epoch)
+            .await?
+        {
+            self.counters.rebuilt.one();
+            tracing::info!(%partition, epoch = %self.epoch, instances, "everything open was sent again");
+        }
+        let _ = self.events.send(Event::Rebuilt { partition }).await;
+        Ok(())
+    }
+
+    /// Gives each instance a turn and waits until all of them are committed; `false` if the partition is lost.
+    async fn send_again(&self, ids: Vec<InstanceId>) -> bool {
+        if ids.is_empty() {
+            return true;
+        }
         let (settled, mut is_settled) = mpsc::unbounded_channel();
         let acker: Arc<dyn Acker> = Arc::new(Settled(settled));
         let receipts = Receipt::shares(acker, DeliveryTag(1), ids.len());
-        let is_empty = ids.is_empty();
         for (instance, receipt) in ids.into_iter().zip(receipts) {
-            if events
-                .send(Event::Resend {
-                    partition,
-                    instance,
-                    receipt,
-                })
-                .await
-                .is_err()
-            {
-                return Ok(());
+            let event = Event::Resend {
+                partition: self.partition,
+                instance,
+                receipt,
+            };
+            if self.events.send(event).await.is_err() {
+                return false;
             }
         }
-        // The receipts are dropped unsettled when the partition is lost: then nothing is marked.
-        if !is_empty && is_settled.recv().await.is_none() {
-            return Ok(());
-        }
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
+        // The receipts are dropped unsettled when the partition is lost.
+        is_settled.recv().await.is_some()
     }
-    if ports.store.mark_rebuilt(partition, token, epoch).await? {
-        counters.rebuilt.one();
-        tracing::info!(%partition, %epoch, instances, "everything open was sent again");
-    }
-    Ok(())
 }
 
 /// Tells that the last receipt of a page was settled.

@@ -12,10 +12,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use longhaul_shared::id::{LeaseToken, MessageId, PartitionId, QueueName};
+use longhaul_shared::codec;
+use longhaul_shared::id::{ExecutionKey, LeaseToken, MessageId, PartitionId, QueueName, TaskId};
 use longhaul_shared::message::{Destination, Publication};
 use longhaul_shared::port::{OutboxPage, PageRequest, Ports, PublishError, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
 use crate::counters::Counters;
@@ -31,6 +32,9 @@ const PAGE: usize = 1_000;
 /// Delays between attempts while the broker takes nothing.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The tasks whose work items are committed, and not yet confirmed by the broker.
+pub(crate) type Unsent = BTreeSet<(ExecutionKey, TaskId)>;
 
 /// Hands committed messages to the relay. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +52,11 @@ enum Request {
     Search {
         partition: PartitionId,
         token: LeaseToken,
+        then: Option<oneshot::Sender<Unsent>>,
+    },
+    Drain {
+        partition: PartitionId,
+        drained: oneshot::Sender<()>,
     },
     Disown(PartitionId),
 }
@@ -93,7 +102,29 @@ impl Relay {
         self.request(Request::Search {
             partition,
             token: token.clone(),
+            then: None,
         });
+    }
+
+    /// Searches the outbox of a partition and tells which tasks' work items are still to be published: whoever
+    /// sends lost work again must leave these out. `None` if the outbox could not be read.
+    pub(crate) async fn unsent(&self, partition: PartitionId, token: &LeaseToken) -> Option<Unsent> {
+        let (then, unsent) = oneshot::channel();
+        self.request(Request::Search {
+            partition,
+            token: token.clone(),
+            then: Some(then),
+        });
+        unsent.await.ok()
+    }
+
+    /// Waits until the broker has confirmed everything of a partition in which no turn runs any more, so that its
+    /// next owner finds nothing to send.
+    pub(crate) async fn drain(&self, partition: PartitionId) {
+        let (drained, is_drained) = oneshot::channel();
+        self.request(Request::Drain { partition, drained });
+        // A relay that is gone has nothing left to confirm.
+        let _ = is_drained.await;
     }
 
     /// The partition is no longer this worker's: its messages are its next owner's business.
@@ -126,7 +157,7 @@ struct Held {
     /// The token under which the messages were committed.
     token: LeaseToken,
     /// On their way to the broker.
-    unconfirmed: BTreeSet<MessageId>,
+    unconfirmed: BTreeMap<MessageId, Publication>,
     /// Confirmed, but perhaps still in the outbox: not to be published when a search finds them there. With the
     /// number of the last search begun before the confirm.
     confirmed: BTreeMap<MessageId, u64>,
@@ -134,17 +165,45 @@ struct Held {
     searches: u64,
     /// What the search in progress has found so far.
     found: Option<BTreeSet<MessageId>>,
+    /// Who waits for that search.
+    then: Vec<oneshot::Sender<Unsent>>,
+    /// Who waits until everything is confirmed.
+    draining: Vec<oneshot::Sender<()>>,
 }
 
 impl Held {
     fn under(token: LeaseToken) -> Self {
         Self {
             token,
-            unconfirmed: BTreeSet::new(),
+            unconfirmed: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             searches: 0,
             found: None,
+            then: Vec::new(),
+            draining: Vec::new(),
         }
+    }
+
+    fn tell_drained(&mut self) {
+        if self.unconfirmed.is_empty() {
+            for drained in self.draining.drain(..) {
+                // Whoever waited may have run out of patience.
+                let _ = drained.send(());
+            }
+        }
+    }
+
+    /// The tasks whose work items are not confirmed.
+    fn unsent(&self) -> Unsent {
+        let work = |message: &&Publication| matches!(message.destination, Destination::Work(_));
+        let items = self
+            .unconfirmed
+            .values()
+            .filter(work)
+            .filter_map(|message| codec::decode_work_item(&message.body).ok());
+        items
+            .map(|item| (item.identity.key, item.identity.task))
+            .collect()
     }
 
     /// A search is over: what was confirmed before it began and is not in the outbox any more can be forgotten;
@@ -214,7 +273,17 @@ impl Loop {
                 token,
                 messages,
             } => self.enqueue(partition, &token, messages),
-            Request::Search { partition, token } => self.begin_search(partition, token),
+            Request::Search {
+                partition,
+                token,
+                then,
+            } => self.begin_search(partition, token, then),
+            Request::Drain { partition, drained } => {
+                if let Some(held) = self.held.get_mut(&partition) {
+                    held.draining.push(drained);
+                    held.tell_drained();
+                }
+            }
             Request::Disown(partition) => {
                 self.held.remove(&partition);
                 self.queue.retain(|(of, _, _)| *of != partition);
@@ -239,7 +308,8 @@ impl Loop {
         let held = self.held_under(partition, token);
         let mut new = Vec::with_capacity(messages.len());
         for message in messages {
-            if !held.confirmed.contains_key(&message.id) && held.unconfirmed.insert(message.id) {
+            if !held.confirmed.contains_key(&message.id) && !held.unconfirmed.contains_key(&message.id) {
+                held.unconfirmed.insert(message.id, message.clone());
                 new.push((partition, token.clone(), message));
             }
         }
@@ -247,8 +317,14 @@ impl Loop {
         self.recount();
     }
 
-    fn begin_search(&mut self, partition: PartitionId, token: LeaseToken) {
+    fn begin_search(
+        &mut self,
+        partition: PartitionId,
+        token: LeaseToken,
+        then: Option<oneshot::Sender<Unsent>>,
+    ) {
         let held = self.held_under(partition, &token);
+        held.then.extend(then);
         if held.found.is_none() {
             held.searches += 1;
             held.found = Some(BTreeSet::new());
@@ -270,6 +346,7 @@ impl Loop {
             Ok(outbox) => outbox,
             Err(error) => {
                 held.found = None;
+                held.then.clear();
                 tracing::warn!(%partition, %error, "the outbox could not be searched; it will be again");
                 return;
             }
@@ -277,20 +354,34 @@ impl Loop {
         if let Some(found) = held.found.as_mut() {
             found.extend(outbox.messages.iter().map(|message| message.id));
         }
-        if outbox.next.is_some() {
-            self.searching.push(Box::pin(page(
-                self.ports.clone(),
-                partition,
-                token.clone(),
-                outbox.next,
-            )));
-        } else {
-            let left = held.searched();
-            if !left.is_empty() {
-                self.committer.confirmed(partition, token.clone(), left).await;
-            }
+        let is_last = outbox.next.is_none();
+        if !is_last {
+            let next = page(self.ports.clone(), partition, token.clone(), outbox.next);
+            self.searching.push(Box::pin(next));
         }
         self.enqueue(partition, &token, outbox.messages);
+        if is_last {
+            self.end_search(partition, token).await;
+        }
+    }
+
+    async fn end_search(&mut self, partition: PartitionId, token: LeaseToken) {
+        let Some(held) = self.held.get_mut(&partition) else {
+            return;
+        };
+        let left = held.searched();
+        let unsent = if held.then.is_empty() {
+            Unsent::new()
+        } else {
+            held.unsent()
+        };
+        for then in held.then.drain(..) {
+            // A rebuild that was stopped does not listen any more.
+            let _ = then.send(unsent.clone());
+        }
+        if !left.is_empty() {
+            self.committer.confirmed(partition, token, left).await;
+        }
     }
 
     fn recount(&self) {
@@ -339,6 +430,7 @@ impl Loop {
             self.counters.confirmed.many(messages.len() as u64);
             self.committer.confirmed(partition, token, messages).await;
         }
+        self.held.values_mut().for_each(Held::tell_drained);
         match failure {
             Some(error) => {
                 self.delay = (self.delay * 2).clamp(RETRY_FIRST, RETRY_MAX);

@@ -30,7 +30,7 @@ use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
-use crate::relay::Relay;
+use crate::relay::{Relay, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
 
@@ -65,6 +65,8 @@ pub(crate) struct Turned {
     pub(crate) timers: usize,
     /// The earliest timer that the turn has set.
     pub(crate) next_due: Option<Timestamp>,
+    /// Whether the inputs were dealt with and acknowledged.
+    pub(crate) settled: bool,
     /// Whether the store said that the partition is somebody else's.
     pub(crate) fenced: bool,
 }
@@ -75,12 +77,19 @@ pub(crate) struct InlineStep {
     pub(crate) run: BoxFuture<'static, Result<Payload, Failure>>,
 }
 
-/// Runs one turn of one instance of a partition held under this token.
+/// Runs one turn of one instance of a partition held under this token. With `resend`, its open tasks are sent
+/// again, but for these.
 ///
 /// # Cancel safety
 /// Dropping the future leaves the inputs unacknowledged: they come again, to this worker or the next owner.
 #[tracing::instrument(level = "debug", skip_all, fields(instance_id = %work.instance, partition = %work.partition))]
-pub(crate) async fn turn(host: &Host, token: &LeaseToken, work: Work, session: Option<Session>) -> Turned {
+pub(crate) async fn turn(
+    host: &Host,
+    token: &LeaseToken,
+    work: Work,
+    session: Option<Session>,
+    resend: Option<&Unsent>,
+) -> Turned {
     let Work {
         instance,
         partition,
@@ -96,13 +105,15 @@ pub(crate) async fn turn(host: &Host, token: &LeaseToken, work: Work, session: O
         session: None,
         inline: Vec::new(),
         next_due: None,
+        settled: false,
         fenced: false,
     };
     let mut warm = session;
     for _ in 0..CONFLICTS_MAX {
-        match attempt(host, token, &mut turned, &inputs, warm.take()).await {
+        match attempt(host, token, &mut turned, &inputs, warm.take(), resend).await {
             Ok(Attempt::Settled) => {
                 settle(inputs);
+                turned.settled = true;
                 return turned;
             }
             Ok(Attempt::Stale) => host.relay.search(partition, token),
@@ -137,6 +148,7 @@ async fn attempt(
     turned: &mut Turned,
     inputs: &[Input],
     warm: Option<Session>,
+    resend: Option<&Unsent>,
 ) -> Result<Attempt, Stopped> {
     // 1. Load: the session of the last turn, or row and history; the inbox, if somebody said to look.
     let was_warm = warm.as_ref().is_some_and(Session::is_warm);
@@ -149,6 +161,9 @@ async fn attempt(
 
     // 2. Dedupe: what of all this is news?
     let mut admitted = admit(&mut session, inputs, &inbox, host.clock.now(), &host.settings);
+    if let Some(unsent) = resend {
+        admitted.resend_open(&session, unsent);
+    }
     host.counters.results_dropped.many(admitted.dropped);
     if !admitted.strays.is_empty() {
         if was_warm {

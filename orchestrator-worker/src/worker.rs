@@ -160,8 +160,8 @@ impl OrchestratorWorker {
         let host = Arc::new(Host {
             ports: ports.clone(),
             executor,
-            committer,
-            relay,
+            committer: committer.clone(),
+            relay: relay.clone(),
             clock,
             counters: Arc::clone(&counters),
             settings: settings.clone(),
@@ -172,6 +172,8 @@ impl OrchestratorWorker {
         let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
+            relay,
+            committer,
             ports,
             worker,
             partitions: info.partitions,

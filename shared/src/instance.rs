@@ -114,7 +114,7 @@ pub enum WaitingFor {
         /// The error code, e.g. `LH1100`.
         #[serde(rename = "c")]
         code: String,
-        /// What happened, in full.
+        /// What happened, in full; begins with the code.
         #[serde(rename = "m")]
         message: String,
     },
