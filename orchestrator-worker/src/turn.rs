@@ -173,6 +173,17 @@ async fn attempt(
     }
     drop_stale_timers(host, token, turned.partition, &admitted).await;
 
+    go_on(host, token, turned, session, admitted).await
+}
+
+/// The second half of an attempt, once it is known what is news.
+async fn go_on(
+    host: &Host,
+    token: &LeaseToken,
+    turned: &mut Turned,
+    mut session: Session,
+    admitted: Admitted,
+) -> Result<Attempt, Stopped> {
     // 3. Execute: the author's code sees the new events and says what it wants. A crash here leaves no trace.
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
