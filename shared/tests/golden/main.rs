@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use longhaul_shared::codec;
 use longhaul_shared::history::{EVENT_CODES, EventKind, decode_events};
-use longhaul_shared::id::{Dispatch, Fingerprint, InstanceId, MessageId, ParkedId, PartitionId};
-use longhaul_shared::message::{BODY_VERSION, Envelope, Incoming, TaskResult};
+use longhaul_shared::id::{Dispatch, Fingerprint, InstanceId, MessageId, ParkedId, PartitionId, QueueName};
+use longhaul_shared::message::{BODY_VERSION, Destination, Envelope, Incoming, TaskResult};
+use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
 
 use crate::cases::Case;
@@ -160,7 +161,12 @@ fn hashes_are_those_of_the_golden_file() {
             );
         }
     }
-    for parts in [&["ab", "c"] as &[&str], &["a", "bc"], &[]] {
+    for parts in [
+        &["ab", "c"] as &[&str],
+        &["a", "bc"],
+        &[],
+        &["instance", "main", "m-1"],
+    ] {
         let bytes: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         line(format!("hash128 of {parts:?}"), MessageId::of(&bytes).to_string());
         line(
@@ -194,19 +200,28 @@ fn hashes_are_those_of_the_golden_file() {
         "message id of the message that carries it to partition 3".to_owned(),
         wake.id.to_string(),
     );
-    let message = Incoming {
-        message_id: Some("m-1".to_owned()),
-        body: Bytes::from_static(b"{}"),
-        ..Incoming::default()
-    };
-    let origin = longhaul_shared::message::Destination::Intake;
-    let parked =
-        longhaul_shared::parked::ParkedMessage::new(origin, "LH1001", String::new(), item.scheduled, message);
-    assert_eq!(parked.id, ParkedId::of(&[b"Intake", b"m-1", b"{}"]));
-    line(
-        "id of a parked message from the intake, message id \"m-1\", body \"{}\"".to_owned(),
-        parked.id.to_string(),
-    );
+    let origins: [(Destination, &[u8]); 3] = [
+        (Destination::Intake, b"Intake"),
+        (Destination::Control(PartitionId(3)), b"Control(PartitionId(3))"),
+        (
+            Destination::Work(QueueName::new("gpu").unwrap()),
+            b"Work(\"gpu\")",
+        ),
+    ];
+    for (origin, written) in origins {
+        let message = Incoming {
+            message_id: Some("m-1".to_owned()),
+            body: Bytes::from_static(b"{}"),
+            ..Incoming::default()
+        };
+        let parked = ParkedMessage::new(origin, "LH1001", String::new(), item.scheduled, message);
+        assert_eq!(parked.id, ParkedId::of(&[written, b"m-1", b"{}"]));
+        let what = format!(
+            "id of a parked message from {}, message id \"m-1\", body \"{{}}\"",
+            written.escape_ascii()
+        );
+        line(what, parked.id.to_string());
+    }
     compare("hashes.txt", &text);
 }
 
