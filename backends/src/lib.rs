@@ -10,3 +10,6 @@ pub mod redis;
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

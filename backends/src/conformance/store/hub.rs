@@ -1,0 +1,82 @@
+//! Owns what holds for the hub itself: its settings, its epoch, its clock.
+//! Never restarts the store: that is each backend's own test.
+
+use std::sync::Arc;
+
+use longhaul_shared::id::Epoch;
+use longhaul_shared::port::HubSettings;
+
+use super::{PARTITIONS, StoreHub};
+use crate::conformance::tasks::at_once;
+
+/// Opening a hub that exists tells its settings and changes nothing.
+pub async fn an_existing_hub_keeps_its_settings(hub: StoreHub) {
+    let before = hub.store.advance_epoch(Epoch(0)).await.expect("the epoch rises");
+    let info = hub
+        .store
+        .open_hub(HubSettings {
+            partitions: PARTITIONS + 1,
+        })
+        .await
+        .expect("an existing hub opens");
+    assert_eq!(info.partitions, PARTITIONS, "a hub keeps its partitions");
+    assert_eq!(info.epoch, before, "a hub keeps its epoch");
+}
+
+/// However many open a hub at once, all are told the same settings.
+pub async fn one_of_many_makes_the_hub(hub: StoreHub) {
+    let opened = at_once(
+        &hub.runtime,
+        (1..=16).map(|partitions| {
+            let store = Arc::clone(&hub.store);
+            async move { store.open_hub(HubSettings { partitions }).await }
+        }),
+    )
+    .await;
+    for info in opened {
+        let info = info.expect("an existing hub opens");
+        assert_eq!((info.partitions, info.epoch), (PARTITIONS, Epoch(0)));
+    }
+}
+
+/// The epoch rises by one from the one seen, and stays where it is for whoever saw an older one.
+pub async fn the_epoch_rises_only_from_the_one_seen(hub: StoreHub) {
+    for (seen, afterwards) in [(0, 1), (0, 1), (5, 1), (1, 2), (1, 2), (0, 2)] {
+        let epoch = hub.store.advance_epoch(Epoch(seen)).await;
+        assert_eq!(epoch, Ok(Epoch(afterwards)), "after {seen} was seen");
+    }
+}
+
+/// However many saw the same epoch, it rises once.
+pub async fn one_of_many_raises_the_epoch(hub: StoreHub) {
+    let raised = at_once(
+        &hub.runtime,
+        (0..32).map(|_| {
+            let store = Arc::clone(&hub.store);
+            async move { store.advance_epoch(Epoch(0)).await }
+        }),
+    )
+    .await;
+    assert!(raised.iter().all(|epoch| *epoch == Ok(Epoch(1))), "{raised:?}");
+}
+
+/// No reading of the hub's clock lies before one that was finished earlier, whoever read it.
+pub async fn time_never_goes_back(hub: StoreHub) {
+    let read = at_once(
+        &hub.runtime,
+        (0..4).map(|_| {
+            let store = Arc::clone(&hub.store);
+            async move {
+                let mut readings = Vec::new();
+                for _ in 0..100 {
+                    readings.push(store.time().await.expect("the store tells the time"));
+                }
+                readings
+            }
+        }),
+    )
+    .await;
+    assert!(read.iter().all(|readings| readings.is_sorted()), "{read:?}");
+    let newest = read.iter().flatten().max().copied();
+    assert!(Some(hub.now().await) >= newest, "a later reading of another task");
+}
