@@ -101,4 +101,15 @@ mod tests {
         seen.push(clock.now().micros());
         assert_eq!(seen, [100, 100, 110, 110, 200]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_runs_with_its_runtime() {
+        let runtime: Arc<dyn Runtime> = Arc::new(crate::runtime::TokioRuntime::current());
+        let start = Timestamp::from_micros(1_000_000);
+        let clock = RuntimeClock::new(Arc::clone(&runtime), start);
+        assert_eq!(clock.now(), start);
+        let hour = std::time::Duration::from_secs(3_600);
+        runtime.sleep(hour).await;
+        assert!(clock.now().since(start) >= hour);
+    }
 }

@@ -152,11 +152,16 @@ impl File {
         made().map_err(|error| self.error(&error))
     }
 
-    /// Closes the database and opens it again, which is what redb asks for after an error of the disk.
-    fn open_again(&self) -> Result<(), StoreError> {
+    /// Opens the database again if it was closed after the disk was full.
+    fn ensure_open(&self) -> Result<(), StoreError> {
+        let known = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some() {
+            return Ok(());
+        }
+        drop(known);
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        drop(database.take());
-        *database = Some((self.opener)().map_err(|error| self.error(&redb::Error::from(error)))?);
+        let opened = (self.opener)().map_err(|error| self.error(&redb::Error::from(error)))?;
+        *database = Some(opened);
         Ok(())
     }
 

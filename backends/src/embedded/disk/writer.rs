@@ -38,7 +38,8 @@ struct Lost {
 enum Remedy {
     /// Nothing is wrong with the file; the next transaction may do.
     TryAgain,
-    /// The disk was full: what redb knows of the file is void, the file itself is sound.
+    /// The disk was full: what redb knows of the file is void, the file itself is sound. The next transaction
+    /// opens it again.
     OpenAgain,
     /// After a sync that failed, the operating system may show what the disk does not hold: only a new start,
     /// once the disk is in order, makes sure of what is there.
@@ -76,10 +77,7 @@ impl Writer {
         let mut told = Vec::new();
         let kept = match &self.failed {
             Some(failed) => Err(failed.clone()),
-            None => match self.write(first, &mut told) {
-                Ok(()) => Ok(()),
-                Err(lost) => Err(self.remedy(lost)),
-            },
+            None => self.write(first, &mut told).map_err(|lost| self.remedy(lost)),
         };
         for done in told {
             done(kept.clone());
@@ -89,13 +87,13 @@ impl Writer {
     /// Runs steps and takes in whatever comes to wait meanwhile; all of it is durable when this returns `Ok`.
     fn write(&mut self, first: Option<Vec<Step>>, told: &mut Vec<Done>) -> Result<(), Lost> {
         let file = Arc::clone(&self.file);
-        let database = file.database.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = database.as_ref() else {
-            return Err(Lost {
-                told: file.closed(),
-                remedy: Remedy::OpenAgain,
-            });
+        let unavailable = |told| Lost {
+            told,
+            remedy: Remedy::TryAgain,
         };
+        file.ensure_open().map_err(unavailable)?;
+        let database = file.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| unavailable(file.closed()))?;
         let lost = |error: redb::Error| lost(&file, &error);
         let transaction = database.begin_write().map_err(|error| lost(error.into()))?;
         let is_last = first.is_none();
@@ -162,9 +160,7 @@ impl Writer {
             Remedy::TryAgain => {}
             Remedy::OpenAgain => {
                 tracing::error!(%path, error = %lost.told, "the store cannot be written: is the disk full?");
-                if let Err(error) = self.file.open_again() {
-                    tracing::warn!(%path, %error, "the store cannot be opened again yet");
-                }
+                self.file.close();
             }
             Remedy::Stop => {
                 tracing::error!(
