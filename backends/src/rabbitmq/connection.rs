@@ -86,7 +86,8 @@ impl Link {
         let limit = site.address.connect_timeout().unwrap_or(site.connect_timeout);
         // Without it, a thread of lapin would wait for the broker's answer for ever: there is no heartbeat yet.
         let lifeline = Lifeline::default();
-        let handshake = handshake(site, purpose, limit, lifeline.socket());
+        // On the heap: it is large, and seldom.
+        let handshake = Box::pin(handshake(site, purpose, limit, lifeline.socket()));
         let connection = within(&site.runtime, limit, handshake)
             .await
             .map_err(|elapsed| refusal::unavailable(&site.address, silence(elapsed.limit)))?
@@ -123,24 +124,29 @@ impl Link {
         self.ended.cancelled().await;
     }
 
-    /// Waits for the broker's answer to one request, for as long as the connection lives.
+    /// Waits for the broker's answer to one request, for as long as the connection lives. `method` names it as
+    /// AMQP does.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] when there is none.
-    pub(super) async fn rpc<T>(&self, request: impl Future<Output = T>) -> Result<T, BrokerError> {
+    pub(super) async fn rpc<T>(
+        &self,
+        method: &str,
+        request: impl Future<Output = T>,
+    ) -> Result<T, BrokerError> {
         let address = self.address();
         tokio::select! {
             biased;
             () = self.ended() => Err(refusal::unavailable(address, "the connection was lost")),
-            answer = within(&self.site.runtime, ANSWER_WITHIN, request) => {
-                answer.map_err(|elapsed| refusal::unavailable(address, silence(elapsed.limit)))
-            }
+            answer = within(&self.site.runtime, ANSWER_WITHIN, request) => answer.map_err(|elapsed| {
+                refusal::unavailable(address, format!("{} to {method}", silence(elapsed.limit)))
+            }),
         }
     }
 
     /// Opens a channel.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
-        self.rpc(self.connection.create_channel())
+        self.rpc("channel.open", self.connection.create_channel())
             .await?
             .map_err(|error| refusal::unavailable(self.address(), refusal::words(&error)))
     }
@@ -148,7 +154,10 @@ impl Link {
     /// Closes a channel in good order; what was not acknowledged on it goes back to its queue. The connection
     /// being lost meanwhile has the same effect.
     pub(super) async fn close_channel(&self, channel: &Channel) {
-        if let Ok(Err(error)) = self.rpc(channel.close(GOODBYE, short("bye"))).await {
+        if let Ok(Err(error)) = self
+            .rpc("channel.close", channel.close(GOODBYE, short("bye")))
+            .await
+        {
             tracing::debug!(%error, "a channel was gone before it was closed");
         }
     }

@@ -48,14 +48,14 @@ pub(super) async fn subscribe(
     look_for(&link, &channel, &queue).await?;
     // Zero would mean: without a bound.
     let qos = channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false });
-    link.rpc(qos).await?.map_err(refused)?;
+    link.rpc("basic.qos", qos).await?.map_err(refused)?;
     let consume = channel.basic_consume(
         short(&queue),
         short(""),
         BasicConsumeOptions::default(),
         FieldTable::default(),
     );
-    let consumer = link.rpc(consume).await?.map_err(refused)?;
+    let consumer = link.rpc("basic.consume", consume).await?.map_err(refused)?;
 
     let handed_out = Arc::new(AtomicU64::new(0));
     let (orders, receiver) = mpsc::unbounded_channel();
@@ -223,7 +223,7 @@ impl Clerk {
             let multiple = ack.multiple;
             self.channel.basic_ack(ack.tag, BasicAckOptions { multiple })
         });
-        match self.link.rpc(join_all(frames)).await {
+        match self.link.rpc("basic.ack", join_all(frames)).await {
             Ok(sent) => sent.iter().all(Result::is_ok),
             Err(_) => false,
         }

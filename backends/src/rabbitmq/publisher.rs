@@ -325,9 +325,12 @@ async fn open_channel(site: Arc<Site>, uplink: Arc<Uplink>, fruitless: u32) -> O
 
 async fn confirm_channel(link: &Link) -> Result<Channel, BrokerError> {
     let channel = link.channel().await?;
-    link.rpc(channel.confirm_select(ConfirmSelectOptions::default()))
-        .await?
-        .map_err(|error| refusal::unavailable(link.address(), refusal::words(&error)))?;
+    link.rpc(
+        "confirm.select",
+        channel.confirm_select(ConfirmSelectOptions::default()),
+    )
+    .await?
+    .map_err(|error| refusal::unavailable(link.address(), refusal::words(&error)))?;
     Ok(channel)
 }
 

@@ -98,7 +98,7 @@ impl Topology {
             ..QueueDeclareOptions::default()
         };
         let declared = channel.queue_declare(short(queue), options, self.queue_type.arguments());
-        link.rpc(declared)
+        link.rpc("queue.declare", declared)
             .await?
             .map(drop)
             .map_err(|error| refusal::of_queue(link.address(), queue, &error))
@@ -115,7 +115,7 @@ pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Res
         ..QueueDeclareOptions::default()
     };
     let found = channel.queue_declare(short(queue), options, FieldTable::default());
-    link.rpc(found)
+    link.rpc("queue.declare", found)
         .await?
         .map(drop)
         .map_err(|error| refusal::of_queue(link.address(), queue, &error))
