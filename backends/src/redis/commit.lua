@@ -28,19 +28,20 @@ local length = {}
 for list = 1, 8 do length[list] = tonumber(ARGV[12 + list]) end
 local ended = ARGV[8] ~= ''
 local moves = status ~= ARGV[7]
+local id = ARGV[6]
 
 local wrong
-if moves and not tonumber(row[6] or '') then
-  wrong = redis.error_reply('LHKEY ' .. KEYS[2] .. ' does not say when it was created')
-end
 local function expect(at, wanted)
   local kind = redis.call('TYPE', KEYS[at]).ok
   if kind ~= wanted and kind ~= 'none' then
     wrong = redis.error_reply('LHKEY ' .. KEYS[at] .. ' is a ' .. kind .. ' where a ' .. wanted .. ' belongs')
   end
 end
-expect(4, 'hash')
-expect(7, 'zset')
+-- These two answers are needed anyway, and a foreign key refuses to give them.
+local unread = redis.pcall('HLEN', KEYS[4])
+local is_ready = redis.pcall('ZSCORE', KEYS[7], id)
+if type(unread) == 'table' then wrong = unread; expect(4, 'hash') end
+if type(is_ready) == 'table' then wrong = is_ready; expect(7, 'zset') end
 expect(8, 'zset')
 if length[5] + length[6] > 0 then expect(5, 'hash') end
 if length[7] + length[8] > 0 then expect(6, 'zset') end
@@ -48,6 +49,9 @@ if moves then
   expect(9, 'zset')
   expect(10, 'zset')
   expect(11, 'zset')
+  if not tonumber(row[6] or '') then
+    wrong = redis.error_reply('LHKEY ' .. KEYS[2] .. ' does not say when it was created')
+  end
 end
 if wrong then return wrong end
 
@@ -56,34 +60,35 @@ if ARGV[11] ~= '' then redis.call('XADD', KEYS[3], ARGV[11], 'e', ARGV[12]) end
 
 local at = 21
 local function apply(list, command, key)
+  local changed = 0
   local stop = at + length[list] - 1
   while at <= stop do
     local last = math.min(at + 3999, stop) -- Lua unpacks at most about 8,000 at once
-    redis.call(command, key, unpack(ARGV, at, last))
+    changed = changed + redis.call(command, key, unpack(ARGV, at, last))
     at = last + 1
   end
+  return changed
 end
 apply(1, 'HSET', KEYS[2])
 apply(2, 'HDEL', KEYS[2])
 if ended then
   at = at + length[3] + length[4]
-  redis.call('UNLINK', KEYS[4])
+  if unread > 0 then redis.call('UNLINK', KEYS[4]) end
 else
-  apply(3, 'HDEL', KEYS[4])
-  apply(4, 'HSET', KEYS[4])
+  unread = unread - apply(3, 'HDEL', KEYS[4])
+  unread = unread + apply(4, 'HSET', KEYS[4])
 end
 apply(5, 'HDEL', KEYS[5])
 apply(6, 'HSET', KEYS[5])
 apply(7, 'ZREM', KEYS[6])
 apply(8, 'ZADD', KEYS[6])
 
-local id = ARGV[6]
 if moves then
   redis.call('ZREM', status == '6' and KEYS[9] or KEYS[10], id)
   redis.call('ZADD', KEYS[11], row[6], id)
 end
 if ended then
-  redis.call('ZREM', KEYS[7], id)
+  if is_ready then redis.call('ZREM', KEYS[7], id) end
   redis.call('ZREM', KEYS[8], id)
   redis.pcall('PUBLISH', ARGV[8], id) -- a hint: who may not publish still commits
   return 'applied'
@@ -91,10 +96,10 @@ end
 redis.call('ZADD', KEYS[8], ARGV[10], id)
 if ARGV[9] ~= '' then
   redis.call('ZADD', KEYS[7], ARGV[9], id)
-elseif redis.call('HLEN', KEYS[4]) == 0 then
-  redis.call('ZREM', KEYS[7], id)
-else
+elseif unread > 0 then
   local t = redis.call('TIME')
   redis.call('ZADD', KEYS[7], 'LT', t[1] .. string.format('%06d', t[2]), id)
+elseif is_ready then
+  redis.call('ZREM', KEYS[7], id)
 end
 return 'applied'

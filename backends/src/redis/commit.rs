@@ -13,7 +13,7 @@ use longhaul_shared::id::{ExecutionKey, MessageId, PartitionId};
 use longhaul_shared::instance::Status;
 use longhaul_shared::port::StoreError;
 
-use super::error::unreadable;
+use super::error::{unavailable, unreadable};
 use super::hub::Hub;
 use super::row;
 use super::script::{Call, Lua};
@@ -21,43 +21,51 @@ use super::timers;
 
 pub(super) static COMMIT: Lua = Lua::new(include_str!("commit.lua"));
 
-/// A commit of a batch: its place in it, and the row that it is about.
-struct Place {
+/// Commits of one pipeline: about as many as Redis reads of a connection at a time.
+const COMMITS_PER_PIPELINE: usize = 16;
+
+/// A commit of a batch: its place in it, the row it is about, and the call that applies it.
+struct Placed {
     at: usize,
     row: String,
+    call: Call,
 }
 
 impl Hub {
     /// See [`Store::commit`](longhaul_shared::port::Store::commit).
     pub(super) async fn commit(&self, batch: &[TurnCommit]) -> Vec<Result<CommitOutcome, StoreError>> {
-        let mut outcomes: Vec<Result<CommitOutcome, StoreError>> = Vec::with_capacity(batch.len());
-        let mut partitions: BTreeMap<PartitionId, (Vec<Place>, Vec<Call>)> = BTreeMap::new();
+        // Overwritten below; stands only where an answer is missing.
+        let missing = unavailable(self.server.address(), "the answer is missing");
+        let mut outcomes: Vec<Result<CommitOutcome, StoreError>> = vec![Err(missing); batch.len()];
+        let mut partitions: BTreeMap<PartitionId, Vec<Placed>> = BTreeMap::new();
         for (at, commit) in batch.iter().enumerate() {
             let row = self.keys.partition(commit.partition).row(&commit.instance);
-            // Overwritten by the outcome below; stands only if the server answered too few.
-            outcomes.push(Err(unreadable(&row, "the answer is missing")));
             match self.commit_call(&row, commit) {
                 Ok(call) => {
-                    let (places, calls) = partitions.entry(commit.partition).or_default();
-                    places.push(Place { at, row });
-                    calls.push(call);
+                    let placed = Placed { at, row, call };
+                    partitions.entry(commit.partition).or_default().push(placed);
                 }
                 Err(error) => replace(&mut outcomes, at, Err(error)),
             }
         }
-        let pipelines = partitions
-            .into_values()
-            .map(async |(places, calls)| (places, self.change_all(calls).await));
-        for (places, answers) in join_all(pipelines).await {
+        let pipelines = partitions.into_values().flat_map(pipelines);
+        let answered = pipelines.map(async |placed| {
+            let (places, calls): (Vec<_>, Vec<_>) = placed
+                .into_iter()
+                .map(|placed| ((placed.at, placed.row), placed.call))
+                .unzip();
+            (places, self.change_all(calls).await)
+        });
+        for (places, answers) in join_all(answered).await {
             match answers {
                 Ok(answers) => {
-                    for (place, answer) in places.into_iter().zip(answers) {
-                        replace(&mut outcomes, place.at, self.outcome(&place.row, answer));
+                    for ((at, row), answer) in places.into_iter().zip(answers) {
+                        replace(&mut outcomes, at, self.outcome(&row, answer));
                     }
                 }
                 Err(error) => {
-                    for place in places {
-                        replace(&mut outcomes, place.at, Err(error.clone()));
+                    for (at, _) in places {
+                        replace(&mut outcomes, at, Err(error.clone()));
                     }
                 }
             }
@@ -121,6 +129,15 @@ impl Hub {
             other => Err(unreadable(row, format!("the commit script answered {other:?}"))),
         }
     }
+}
+
+/// Splits the commits of a partition, which lie in one slot, so that several connections can carry them.
+fn pipelines(placed: Vec<Placed>) -> Vec<Vec<Placed>> {
+    let mut placed = placed.into_iter();
+    let pipelines = std::iter::repeat_with(|| placed.by_ref().take(COMMITS_PER_PIPELINE).collect());
+    pipelines
+        .take_while(|pipeline: &Vec<Placed>| !pipeline.is_empty())
+        .collect()
 }
 
 fn replace<T>(outcomes: &mut [T], at: usize, outcome: T) {

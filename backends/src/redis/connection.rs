@@ -4,7 +4,7 @@
 //! A call that got no answer may have run: everything sent here may be sent twice. A broken connection is
 //! therefore tried once more at once, so that an idle one that a server closed costs nobody an error.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,11 +82,14 @@ impl Server {
             .await
             .map_err(|elapsed| unavailable(&self.address, elapsed.to_string()))?
             .map_err(|error| store_error(&self.address, "the connection", &error))?;
-        Ok(Link {
-            server: self.clone(),
-            manager: Mutex::new(manager),
-            silent_calls: AtomicU32::new(0),
-        })
+        Ok(Link::new(self, manager))
+    }
+
+    /// A connection that is opened when it is first used.
+    pub(super) fn connect_later(&self) -> Result<Link, StoreError> {
+        ConnectionManager::new_lazy_with_config(self.client.clone(), self.manager_config())
+            .map(|manager| Link::new(self, manager))
+            .map_err(|error| store_error(&self.address, "the connection", &error))
     }
 
     /// Opens a connection that only listens.
@@ -122,14 +125,30 @@ pub(super) struct Link {
     server: Server,
     manager: Mutex<ConnectionManager>,
     silent_calls: AtomicU32,
+    calls_under_way: AtomicUsize,
 }
 
 impl Link {
+    fn new(server: &Server, manager: ConnectionManager) -> Self {
+        Self {
+            server: server.clone(),
+            manager: Mutex::new(manager),
+            silent_calls: AtomicU32::new(0),
+            calls_under_way: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many calls wait for their answers.
+    pub(super) fn calls_under_way(&self) -> usize {
+        self.calls_under_way.load(Ordering::Relaxed)
+    }
+
     /// Sends the commands at once and returns the answer of each, in order; a refusal is an answer.
     ///
     /// # Errors
     /// There was no answer, or the whole transaction was refused.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        let _under_way = UnderWay::begin(&self.calls_under_way);
         let mut tried_again = false;
         loop {
             let mut manager = self.manager();
@@ -195,6 +214,22 @@ impl Link {
             Ok(fresh) => *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
             Err(error) => tracing::error!(%error, "a connection that was good is refused"),
         }
+    }
+}
+
+/// Counts a call until it is answered or dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

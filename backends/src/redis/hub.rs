@@ -23,6 +23,11 @@ pub(super) static ADVANCE_EPOCH: Lua = Lua::new(include_str!("advance_epoch.lua"
 const SCHEMA_VERSION: u32 = 1;
 const SCHEMA_VERSIONS_READ: std::ops::RangeInclusive<u32> = 1..=1;
 
+/// Connections for changes. Redis reads about 16 KiB of a connection, runs what is in it, and then syncs its log
+/// before it answers: on one connection a dozen commits would share a sync, on several all that have arrived.
+/// Under `replicated` a connection is deaf while it waits for a replica. Opened as they are needed.
+const LANES: usize = 8;
+
 /// A hub on a server.
 pub(super) struct Hub {
     pub(super) keys: Keys,
@@ -34,8 +39,8 @@ pub(super) struct Hub {
     commands: Link,
     /// Reads that may be long, so that nothing short waits behind them.
     bulk: Link,
-    /// Changes that wait for a replica, so that nothing else waits with them.
-    replicated: Option<Link>,
+    /// Changes that count as accepted once answered: the idlest is taken. See [`LANES`].
+    lanes: Vec<Link>,
     /// How many partitions the hub has, once known.
     partitions: OnceLock<u16>,
 }
@@ -51,11 +56,10 @@ impl Hub {
         let commands = server.connect().await?;
         safety::check(&commands, config.durability, config.allow_unsafe).await?;
         script::load(&commands, scripts).await?;
-        let bulk = server.connect().await?;
-        let replicated = match config.durability {
-            Durability::Single => None,
-            Durability::Replicated => Some(server.connect().await?),
-        };
+        let bulk = server.connect_later()?;
+        let lanes = (0..LANES)
+            .map(|_| server.connect_later())
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             keys: Keys::new(config.hub.clone()),
             config,
@@ -64,7 +68,7 @@ impl Hub {
             server,
             commands,
             bulk,
-            replicated,
+            lanes,
             partitions: OnceLock::new(),
         })
     }
@@ -177,10 +181,12 @@ impl Hub {
 
     /// Calls scripts whose effects count as accepted once this returns.
     pub(super) async fn change_all(&self, calls: Vec<Call>) -> Result<Vec<RedisResult<Value>>, StoreError> {
-        match &self.replicated {
-            None => script::run(&self.commands, calls, None).await,
-            Some(link) => script::run(link, calls, Some(self.config.timeouts.replicate)).await,
-        }
+        let idlest = self.lanes.iter().min_by_key(|lane| lane.calls_under_way());
+        let replicate = match self.config.durability {
+            Durability::Single => None,
+            Durability::Replicated => Some(self.config.timeouts.replicate),
+        };
+        script::run(idlest.unwrap_or(&self.commands), calls, replicate).await
     }
 
     /// What an answer says; `what` names the key it is about.
