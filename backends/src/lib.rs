@@ -13,3 +13,8 @@ pub mod embedded;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg(feature = "config")]
+pub mod open;

@@ -1,0 +1,11 @@
+//! Owns the way from a configuration to open ports: the one place that knows every adapter.
+//! Never waits for a server that is not there: whoever starts the program is told at once, and may try again.
+
+mod connect;
+mod error;
+mod watched;
+
+pub use connect::{Opened, open};
+pub use error::OpenError;
+
+pub use crate::rabbitmq::Role;

@@ -1,0 +1,170 @@
+//! Owns the choice of adapters, their opening and their closing.
+//! Never makes a hub: the orchestrator worker does, with the settings handed on here.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longhaul_shared::id::HubName;
+use longhaul_shared::port::{
+    Broker, BrokerError, HubSettings, Ports, Runtime, Source, Store, StoreError, within,
+};
+
+use super::error::OpenError;
+use super::watched::{Consumed, Watched};
+use crate::config::{Config, StoreKind};
+use crate::embedded::Embedded;
+use crate::rabbitmq::{RabbitBroker, RabbitConfig, Role};
+use crate::redis::{RedisConfig, RedisStore, RedisTimeouts};
+
+/// Longest time a server may take to let the program in. Whoever supervises the program tries again sooner than
+/// its own patience would.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// An open hub.
+pub struct Opened {
+    /// The three doors.
+    pub ports: Ports,
+    /// Which hub.
+    pub hub: HubName,
+    /// What the hub is made with if it does not exist yet.
+    pub hub_settings: HubSettings,
+    consumed: Consumed,
+    rabbit: Option<Arc<RabbitBroker>>,
+}
+
+impl Opened {
+    /// Waits until each of these sources has been subscribed to through [`Opened::ports`], once: from then on the
+    /// program is ready.
+    ///
+    /// # Cancel safety
+    /// Safe: it only looks.
+    pub fn consuming(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send + use<> {
+        let consumed = self.consumed.clone();
+        async move { consumed.all(&sources).await }
+    }
+
+    /// Closes the connections in good order, within seconds: confirms that are still out are waited for. Nothing
+    /// can be done through the ports afterwards.
+    pub async fn shutdown(self) {
+        if let Some(rabbit) = &self.rabbit {
+            rabbit.shutdown().await;
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("hub", &self.hub)
+            .field("hub_settings", &self.hub_settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens what the configuration names: connects to RabbitMQ and Redis, or opens the directory of an embedded hub.
+/// Nothing of the hub is read or made yet.
+///
+/// # Errors
+/// [`OpenError`], within ten seconds.
+///
+/// # Cancel safety
+/// Dropping the future closes whatever it had opened.
+pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Result<Opened, OpenError> {
+    let (store, broker, rabbit): (Arc<dyn Store>, Arc<dyn Broker>, _) = match config.store.kind {
+        StoreKind::Fleet => {
+            let (redis, rabbit) =
+                futures::try_join!(open_redis(config, &runtime), open_rabbit(config, role, &runtime))?;
+            (redis, rabbit.clone(), Some(rabbit))
+        }
+        StoreKind::Embedded => {
+            let embedded = open_embedded(config, &runtime)?;
+            (embedded.store(), embedded.broker(), None)
+        }
+    };
+    let (watched, consumed) = Watched::new(broker);
+    Ok(Opened {
+        ports: Ports {
+            store,
+            broker: Arc::new(watched),
+            runtime,
+        },
+        hub: config.hub.name.clone(),
+        hub_settings: HubSettings {
+            partitions: config.hub.partitions,
+        },
+        consumed,
+        rabbit,
+    })
+}
+
+async fn open_redis(config: &Config, runtime: &Arc<dyn Runtime>) -> Result<Arc<RedisStore>, OpenError> {
+    let settings = RedisConfig {
+        url: config.redis.url.expose().to_owned(),
+        hub: config.hub.name.clone(),
+        durability: config.hub.durability,
+        allow_unsafe: config.redis.allow_unsafe,
+        queue_type: config.hub.queue_type.as_str().to_owned(),
+        timeouts: RedisTimeouts::default(),
+    };
+    let connecting = Box::pin(RedisStore::connect(settings, Arc::clone(runtime)));
+    let connected = within(runtime, OPEN_WITHIN, connecting)
+        .await
+        .unwrap_or_else(|_| {
+            Err(StoreError::Unavailable {
+                address: config.redis.url.place(),
+                reason: silence(),
+            })
+        });
+    connected.map_err(|error| store_failed(config, "redis.url", error))
+}
+
+async fn open_rabbit(
+    config: &Config,
+    role: Role,
+    runtime: &Arc<dyn Runtime>,
+) -> Result<Arc<RabbitBroker>, OpenError> {
+    let settings = RabbitConfig::new(
+        config.amqp.url.expose(),
+        config.hub.name.clone(),
+        config.hub.queue_type,
+        role,
+    );
+    let connecting = Box::pin(RabbitBroker::connect(settings, Arc::clone(runtime)));
+    let connected = within(runtime, OPEN_WITHIN, connecting)
+        .await
+        .unwrap_or_else(|_| {
+            Err(BrokerError::Unavailable {
+                address: config.amqp.url.place(),
+                reason: silence(),
+            })
+        });
+    connected.map_err(|error| OpenError::Broker {
+        error,
+        key: "amqp.url",
+        origin: config.origin("amqp.url"),
+    })
+}
+
+fn open_embedded(config: &Config, runtime: &Arc<dyn Runtime>) -> Result<Embedded, OpenError> {
+    let Some(dir) = config.store.dir.as_deref() else {
+        tracing::warn!(
+            "the hub is in memory only: it is gone when this program ends; set store.dir to keep it"
+        );
+        return Ok(Embedded::in_memory(Arc::clone(runtime)));
+    };
+    Embedded::open(dir, Arc::clone(runtime)).map_err(|error| store_failed(config, "store.dir", error))
+}
+
+fn store_failed(config: &Config, key: &'static str, error: StoreError) -> OpenError {
+    OpenError::Store {
+        error,
+        key,
+        origin: config.origin(key),
+    }
+}
+
+fn silence() -> String {
+    format!("no answer within {OPEN_WITHIN:?}")
+}
