@@ -39,6 +39,19 @@ impl Client {
         let settings = HubSettings {
             partitions: limits::PARTITIONS_DEFAULT,
         };
+        Self::with_hub_settings(ports, hub, settings).await
+    }
+
+    /// As [`Self::new`], but a hub that does not exist yet is made with these settings: for programs that are told
+    /// the same as the hub's workers.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn with_hub_settings(
+        ports: Ports,
+        hub: HubName,
+        settings: HubSettings,
+    ) -> Result<Self, StoreError> {
         let info = ports.store.open_hub(settings).await?;
         let since = (ports.store.time().await?, ports.runtime.now());
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Owns what is done to a running instance from outside: so far, ending it.
 //! Never changes an instance itself: the wish goes into its inbox, and its next turn obeys.
 
-use longhaul_shared::id::{InstanceId, MessageId};
+use longhaul_shared::id::{HubName, InstanceId, MessageId};
 use longhaul_shared::instance::Status;
 use longhaul_shared::limits;
 use longhaul_shared::message::Envelope;
@@ -15,10 +15,12 @@ use crate::repeat::settled;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TerminateError {
     /// There is no such instance.
-    #[error("[LH1201] there is no instance {id}")]
+    #[error("[LH1201] there is no instance {id} in hub {hub}")]
     Unknown {
         /// The id asked for.
         id: InstanceId,
+        /// The hub it was looked for in.
+        hub: HubName,
     },
     /// It has ended already.
     #[error("[LH1202] instance {id} has already ended: it is {status}")]
@@ -77,7 +79,10 @@ impl Client {
                 Ok(())
             }
             Posted::Ended(status) => Err(TerminateError::Ended { id, status }),
-            Posted::Unknown => Err(TerminateError::Unknown { id }),
+            Posted::Unknown => {
+                let hub = self.hub().clone();
+                Err(TerminateError::Unknown { id, hub })
+            }
             Posted::Full => Err(TerminateError::Full { id }),
         }
     }

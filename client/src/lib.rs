@@ -32,6 +32,9 @@ mod parked;
 mod repeat;
 mod value;
 
+#[cfg(test)]
+mod sample;
+
 pub use client::Client;
 pub use control::TerminateError;
 pub use handle::Handle;
@@ -45,6 +48,6 @@ pub use longhaul_shared::id::{FunctionName, HubName, InstanceId, InvalidId, Park
 pub use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 pub use longhaul_shared::parked::ParkedMessage;
 pub use longhaul_shared::port::{
-    InstanceSummary, PageRequest, ParkedPage, Ports, Query, QueryPage, StoreError,
+    HubSettings, InstanceSummary, PageRequest, ParkedPage, Ports, Query, QueryPage, StoreError,
 };
 pub use longhaul_shared::trace::TraceContext;

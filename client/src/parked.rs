@@ -18,7 +18,7 @@ pub enum RequeueError {
         id: ParkedId,
     },
     /// The broker did not take it; it stays parked.
-    #[error("[LH1401] the parked message {id} was not requeued and stays parked: {source}")]
+    #[error("[LH1401] the parked message {id} was not requeued and stays parked")]
     Publish {
         /// The message.
         id: ParkedId,

@@ -2,7 +2,7 @@
 //! Never changes anything.
 
 use longhaul_shared::history::HistoryEvent;
-use longhaul_shared::id::{EventSeq, ExecutionKey, InstanceId};
+use longhaul_shared::id::{EventSeq, ExecutionKey, HubName, InstanceId};
 use longhaul_shared::instance::{InstanceRow, Status};
 use longhaul_shared::port::{LoadRequest, Query, QueryPage, StoreError};
 
@@ -16,10 +16,12 @@ const HISTORY_PAGE: usize = 1_000;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HistoryError {
     /// There is no such instance.
-    #[error("[LH1201] there is no instance {id}")]
+    #[error("[LH1201] there is no instance {id} in hub {hub}")]
     Unknown {
         /// The id asked for.
         id: InstanceId,
+        /// The hub it was looked for in.
+        hub: HubName,
     },
     /// The store does not serve, or what it holds cannot be read.
     #[error(transparent)]
@@ -50,7 +52,10 @@ impl Client {
     /// [`HistoryError`].
     pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryEvent>, HistoryError> {
         let row = self.get(id).await?;
-        let row = row.ok_or_else(|| HistoryError::Unknown { id: id.clone() })?;
+        let row = row.ok_or_else(|| HistoryError::Unknown {
+            id: id.clone(),
+            hub: self.hub().clone(),
+        })?;
         let key = ExecutionKey {
             instance: row.id,
             execution: row.execution,

@@ -63,3 +63,41 @@ where
     }
     attempt().await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use longhaul_backends::runtime::TokioRuntime;
+
+    use super::*;
+    use crate::sample::unavailable;
+
+    async fn attempts(error: StoreError, failures: usize) -> (Result<(), StoreError>, usize) {
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
+        let attempts = Cell::new(0);
+        let attempt = || {
+            attempts.set(attempts.get() + 1);
+            let is_failing = attempts.get() <= failures;
+            std::future::ready(if is_failing { Err(error.clone()) } else { Ok(()) })
+        };
+        (settled(&runtime, attempt).await, attempts.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_outcome_is_settled_by_repeating_a_few_times() {
+        assert_eq!(attempts(unavailable(), 2).await, (Ok(()), 3));
+        assert_eq!(
+            attempts(unavailable(), 9).await,
+            (Err(unavailable()), ATTEMPTS_MAX)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_not_asked_for_twice() {
+        let full = StoreError::Full {
+            reason: "no room".to_owned(),
+        };
+        assert_eq!(attempts(full.clone(), 9).await, (Err(full), 1));
+    }
+}

@@ -40,7 +40,7 @@ pub struct StartCall<O> {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
     /// The id or the start id breaks the grammar.
-    #[error("[LH1005] {0}")]
+    #[error("[LH1005] the instance cannot be started under this name")]
     InvalidId(#[from] InvalidId),
     /// Too many tags, or one that is too long.
     #[error(
@@ -50,12 +50,10 @@ pub enum StartError {
     )]
     Tags,
     /// The input cannot be encoded or is over its bound.
-    #[error("the input cannot be sent: {0}")]
+    #[error("the input cannot be sent")]
     Input(#[source] EncodeError),
     /// The instance id belongs to another start; nothing was changed.
-    #[error(
-        "[LH1003] instance id {id} is taken by another start, {by:?}, whose instance is {status}: choose another id, or repeat that start id to get the instance it started"
-    )]
+    #[error("[LH1003] instance id {id} is taken by another start, {by}; that instance is {status}")]
     Taken {
         /// The id asked for.
         id: InstanceId,
@@ -66,7 +64,7 @@ pub enum StartError {
     },
     /// No answer came: it may have been started or not. Repeating it with the same id and start id is harmless.
     #[error(
-        "[LH1501] it is not known whether instance {id} was started: {source}; start it again with id {id} and start id {start_id}, which cannot start a second one"
+        "[LH1501] it is not known whether instance {id} was started: start it again with this id and with start id {start_id}, which never starts a second one"
     )]
     Unsettled {
         /// The instance.

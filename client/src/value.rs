@@ -25,3 +25,19 @@ pub(crate) fn from_payload<T: DeserializeOwned + 'static>(payload: Payload) -> R
     }
     own.unwrap_or_else(Payload::unit).decode()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_passes_through_untouched_and_anything_else_is_encoded() {
+        let payload = Payload::json(r#"{"a":1}"#).unwrap();
+        assert_eq!(to_payload(&payload).unwrap(), payload);
+        assert_eq!(from_payload::<Payload>(payload.clone()).unwrap(), payload);
+
+        let encoded = to_payload(&vec![1_u8, 2]).unwrap();
+        assert_eq!(from_payload::<Vec<u8>>(encoded).unwrap(), [1, 2]);
+        assert_eq!(from_payload::<()>(Payload::unit()).unwrap(), ());
+    }
+}
