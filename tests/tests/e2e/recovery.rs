@@ -1,0 +1,7 @@
+//! What may die at any moment, a file a kind: whatever it was, everything accepted comes to its end, once.
+//! Never counts on luck: each kill waits until work is in flight.
+
+mod disk;
+mod load;
+mod servers;
+mod workers;
