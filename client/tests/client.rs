@@ -1,5 +1,11 @@
 //! What a client promises, on the embedded store: nothing here runs an orchestration, so every step is visible.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of these tests may fail them"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,53 @@
+//! Owns `longhaul explain`: what an error code means and what to do.
+//! Never needs a hub.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use longhaul_shared::code::{self, Code};
+use serde_json::{Value, json};
+
+use crate::output::{Output, Page, Table, Usage};
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The code, as errors show it: LH1201. Without one, all are listed.
+    code: Option<String>,
+}
+
+pub(crate) fn run(args: &ExplainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match &args.code {
+        Some(text) => one(text, output)?,
+        None => all(output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(text: &str, output: &Output) -> anyhow::Result<()> {
+    let code = code::find(text).ok_or_else(|| {
+        Usage::new(format!(
+            "there is no error code {text:?}: `longhaul explain` without a code lists all"
+        ))
+    })?;
+    let told = format!("{code}: {}\n\n{}", code.title(), code.fix());
+    output.result(&told, &value(code))?;
+    Ok(())
+}
+
+fn all(output: &Output) -> anyhow::Result<()> {
+    let mut table = Table::new(&["CODE", "MEANING"]);
+    for code in code::ALL {
+        table.row([code.to_string().into(), code.title().into()]);
+    }
+    output.page(&Page {
+        name: "codes",
+        table,
+        values: code::ALL.iter().copied().map(value).collect(),
+        next: None,
+    })?;
+    Ok(())
+}
+
+fn value(code: Code) -> Value {
+    json!({ "code": code.to_string(), "title": code.title(), "fix": code.fix() })
+}
