@@ -85,7 +85,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
     }
     let config = cli.hub.config()?;
     let voice = match &cli.command {
-        Command::Dev(_) | Command::Demo(_) => Voice::Server,
+        Command::Dev(_) => Voice::Server,
         _ => Voice::Command,
     };
     log::init(&config, voice)?;

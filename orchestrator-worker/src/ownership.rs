@@ -202,9 +202,18 @@ impl Ownership {
             self.hand_over(unwanted).await;
         }
         let taken = join_all(missing.into_iter().map(|partition| self.try_acquire(partition))).await;
-        for taken in taken.into_iter().flatten() {
+        let taken: Vec<_> = taken.into_iter().flatten().collect();
+        if taken.is_empty() {
+            return;
+        }
+        for taken in taken {
             self.acquired(taken).await;
         }
+        tracing::info!(
+            owned = self.owned.len(),
+            of = self.partitions,
+            "partitions acquired"
+        );
     }
 
     /// Takes the lease of a partition, if it is free.
@@ -223,7 +232,7 @@ impl Ownership {
                 after_expiry,
                 rebuilt,
             }) => {
-                tracing::info!(%partition, after_expiry, "partition acquired");
+                tracing::debug!(%partition, after_expiry, "partition acquired");
                 let unsent = match self.must_rebuild(rebuilt) {
                     true => Some(self.unsent(partition, &token).await?),
                     false => None,
@@ -345,6 +354,11 @@ impl Ownership {
                 .map(|(partition, owned)| this.give_back(partition, owned)),
         )
         .await;
+        tracing::info!(
+            owned = self.owned.len(),
+            of = self.partitions,
+            "partitions handed over"
+        );
     }
 
     async fn give_back(&self, partition: PartitionId, owned: Owned) {
@@ -368,7 +382,7 @@ impl Ownership {
         let mut consumer = owned.consumer;
         consumer.join().await;
         match self.ports.store.release_lease(partition, &owned.token).await {
-            Ok(()) => tracing::info!(%partition, "partition handed over"),
+            Ok(()) => tracing::debug!(%partition, "partition handed over"),
             Err(error) => tracing::warn!(%partition, %error, "the lease was not given back; it will expire"),
         }
     }
@@ -471,7 +485,7 @@ pub(crate) async fn settle_epoch(ports: &Ports, known: Epoch, partitions: u16) -
         let now = ports.store.advance_epoch(epoch).await?;
         if now == Epoch(epoch.0 + 1) {
             if epoch > Epoch(0) {
-                tracing::warn!(epoch = %now, "RabbitMQ has lost its data; everything open is sent again");
+                tracing::warn!(epoch = %now, "the broker has lost its queues; everything open is sent again");
             }
             ports
                 .broker

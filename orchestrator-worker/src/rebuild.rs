@@ -57,7 +57,7 @@ impl Rebuild {
             .await?
         {
             self.counters.rebuilt.one();
-            tracing::info!(%partition, epoch = %self.epoch, instances, "everything open was sent again");
+            tracing::debug!(%partition, epoch = %self.epoch, instances, "everything open was sent again");
         }
         let _ = self.events.send(Event::Rebuilt { partition }).await;
         Ok(())
