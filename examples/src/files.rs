@@ -3,7 +3,7 @@
 //! Never follows a symbolic link, so it never leaves the source.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ fn walk(root: &Path, skip: Option<&Path>) -> io::Result<(Vec<String>, Vec<FileFa
 /// # Errors
 /// When it cannot be read or written; not to be tried again if it is gone or not readable.
 pub async fn copy_file(ctx: ActivityContext, which: CopyFile) -> Result<Copied, BoxError> {
-    let partial = format!("longhaul-{}-{}", ctx.task_id(), ctx.dispatch());
+    let partial = format!("longhaul-{}", ctx.task_id());
     tokio::task::spawn_blocking(move || copy(&which, &partial)).await?
 }
 
@@ -116,18 +116,25 @@ fn copy(which: &CopyFile, partial: &str) -> Result<Copied, BoxError> {
     let mut beside = to.clone().into_os_string();
     beside.push(format!(".{partial}"));
     let beside = PathBuf::from(beside);
-    let mut target = File::create(&beside).map_err(|error| lasting(&error, cannot("written", &beside)))?;
+    // Not truncated: should the task run twice at once, both write the same bytes to the same places.
+    let mut target = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&beside)
+        .map_err(|error| lasting(&error, cannot("written", &beside)))?;
     let copied = pour(&mut source, &mut target).and_then(|copied| {
+        target.set_len(copied.bytes)?;
         target.set_permissions(source.metadata()?.permissions())?;
         target.sync_all()?;
-        std::fs::rename(&beside, &to)?;
+        match std::fs::rename(&beside, &to) {
+            // The task's other run was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
+            renamed => renamed?,
+        }
         Ok(copied)
     });
-    copied.map_err(|error| {
-        // The copy is of no use; should it stay, the next attempt writes over it.
-        let _ = std::fs::remove_file(&beside);
-        format!("{}: {error}", cannot("copied", &from)).into()
-    })
+    copied.map_err(|error| format!("{}: {error}", cannot("copied", &from)).into())
 }
 
 fn pour(source: &mut File, target: &mut File) -> io::Result<Copied> {

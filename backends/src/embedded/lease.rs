@@ -1,5 +1,5 @@
 //! Owns who owns a partition, and which workers live.
-//! Never takes a lease away: it expires by hub time or is given back.
+//! Never takes a lease from a living owner: it expires by hub time or is given back.
 //!
 //! A token is good until another is given, also past its expiry: until then nobody else can have acted.
 
@@ -126,6 +126,28 @@ pub(super) fn release(
         batch.put(keys::lease(partition), record::bytes(&lease));
     }
     Ok((batch, ()))
+}
+
+/// Ends the leases of processes that had the state before, and takes their workers off the list: they are gone.
+pub(super) fn forget_predecessors(
+    view: &dyn View,
+    batch: &mut Batch,
+    partitions: u16,
+) -> Result<(), StoreError> {
+    for partition in PartitionId::all(partitions) {
+        if let Some(lease) = read_lease(view, partition)?.filter(|lease| lease.owner.is_some()) {
+            let ended = LeaseRecord {
+                expires: Timestamp::default(),
+                consuming: false,
+                ..lease
+            };
+            batch.put(keys::lease(partition), record::bytes(&ended));
+        }
+    }
+    view.scan(keys::under(keys::workers()), &mut |key, _worker| {
+        batch.delete(key.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 fn held_lease(

@@ -1,6 +1,7 @@
 //! Owns the [`Store`] port over an engine: each method is one look at the state, or one step that changes it.
 //! Never decides anything itself: the modules beside it do, as plain functions of the state.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(super) struct EmbeddedStore {
     waiters: Waiters,
     /// How many partitions the hub has, once that is known. It never changes.
     partitions: OnceLock<u16>,
+    /// Whether this process has opened the hub: whoever held a lease before is gone, since only one process at a
+    /// time has the state.
+    opened: AtomicBool,
     /// Where the state is, for errors.
     address: String,
 }
@@ -51,6 +55,7 @@ impl EmbeddedStore {
             runtime,
             waiters: Waiters::default(),
             partitions: OnceLock::new(),
+            opened: AtomicBool::new(false),
             address,
         }
     }
@@ -102,7 +107,15 @@ impl EmbeddedStore {
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn open_hub(&self, settings: HubSettings) -> Result<HubInfo, StoreError> {
-        let info = self.change(move |view, _now| hub::open(view, settings)).await?;
+        let is_first = !self.opened.swap(true, Ordering::AcqRel);
+        let open = move |view: &dyn View, _now| {
+            let (mut batch, info) = hub::open(view, settings)?;
+            if is_first {
+                lease::forget_predecessors(view, &mut batch, info.partitions)?;
+            }
+            Ok((batch, info))
+        };
+        let info = self.change(open).await?;
         self.partitions.get_or_init(|| info.partitions);
         Ok(info)
     }
