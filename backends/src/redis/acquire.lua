@@ -4,6 +4,13 @@
 -- KEYS: 1 lease. ARGV: 1 worker, 2 nonce, 3 for how many microseconds.
 -- Answers: granted, acquisition, 1 if the owner before let it run out, epoch marked as rebuilt
 --        | held, owner, microseconds left.
+-- Lua has no rollback: who may run only some of what a commit runs must not own anything.
+for _, command in ipairs({{'XADD', KEYS[1], '1-1', 'e', ''}, {'HSET', KEYS[1], 'f', ''}, {'HDEL', KEYS[1], 'f'},
+    {'ZADD', KEYS[1], '1', 'm'}, {'ZREM', KEYS[1], 'm'}, {'UNLINK', KEYS[1]}, {'TIME'}}) do
+  if not redis.acl_check_cmd(unpack(command)) then
+    return redis.error_reply('NOPERM this user may not run ' .. command[1] .. ', which a commit needs')
+  end
+end
 local lease = redis.call('HMGET', KEYS[1], 'tk', 'ow', 'xp', 'n', 'ax', 'rb')
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]

@@ -158,13 +158,17 @@ impl Link {
                     self.heard(&answers);
                     return Ok(answers);
                 }
-                Ok(Err(error)) if error.is_connection_dropped() && !tried_again => tried_again = true,
                 Ok(Err(error)) => {
+                    if !error.is_io_error() {
+                        // redis-rs tries to connect anew only after an i/o error: an attempt that the server
+                        // refused, say for too many clients, would be its answer for ever.
+                        self.replace("the connection was refused");
+                    }
                     if error.is_timeout() {
                         self.unheard();
-                    }
-                    if tells_of_another_primary(&error) {
-                        self.replace("the server is not the primary");
+                    } else if !tried_again {
+                        tried_again = true;
+                        continue;
                     }
                     return Err(store_error(self.address(), "the answer to a pipeline", &error));
                 }

@@ -24,8 +24,9 @@ for at = 2, 5 do
 end
 local t = redis.call('TIME')
 local now = t[1] .. string.format('%06d', t[2])
-redis.call('HSET', KEYS[1], 'cr', now, 'ch', now, unpack(ARGV, 4))
+-- The row comes last: should a write be refused after all, the start has not been accepted.
 for at = 2, 5 do
   redis.call('ZADD', KEYS[at], now, ARGV[1])
 end
+redis.call('HSET', KEYS[1], 'cr', now, 'ch', now, unpack(ARGV, 4))
 return {'new'}

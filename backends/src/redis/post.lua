@@ -16,7 +16,7 @@ local kind = redis.call('TYPE', KEYS[3]).ok
 if kind ~= 'zset' and kind ~= 'none' then
   return redis.error_reply('LHKEY ' .. KEYS[3] .. ' is a ' .. kind .. ' where a zset belongs')
 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 local t = redis.call('TIME')
 redis.call('ZADD', KEYS[3], 'LT', t[1] .. string.format('%06d', t[2]), ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 return {'accepted'}

@@ -2,9 +2,11 @@
 //! Never about a server that was good and failed later.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longhaul_backends::redis::{Durability, RedisConfig, RedisStore};
 use longhaul_backends::runtime::TokioRuntime;
+use longhaul_shared::id::{PartitionId, WorkerId};
 use longhaul_shared::port::{HubSettings, Runtime, Store, StoreError};
 use longhaul_tests::servers::{RedisServer, Servers};
 use redis::Commands;
@@ -125,4 +127,31 @@ async fn a_hub_that_was_never_made_cannot_be_used() {
         &store.create(start("a")).await.unwrap_err(),
         &["LH1504", "does not exist"],
     );
+}
+
+#[tokio::test]
+async fn who_may_not_run_all_of_a_commit_owns_nothing() {
+    let server = RedisServer::start().unwrap();
+    let bench = Bench::on(&server).await;
+    let mut raw = redis::Client::open(server.url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let user = ["app", "on", ">secret", "~*", "&*", "+@all", "-zrem"];
+    let _: () = redis::cmd("ACL")
+        .arg("SETUSER")
+        .arg(&user)
+        .query(&mut raw)
+        .unwrap();
+    let url = format!("redis://app:secret@127.0.0.1:{}/", server.port());
+    let store = RedisStore::connect(config(&url, &bench.hub), bench.runtime.clone())
+        .await
+        .unwrap();
+    let worker = WorkerId::new("limited").unwrap();
+    let error = store
+        .acquire_lease(PartitionId(0), &worker, 1, Duration::from_secs(1))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    says(&error, &["LH1501", "may not run ZREM"]);
 }

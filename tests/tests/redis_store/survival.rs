@@ -326,3 +326,28 @@ async fn replicated_means_that_a_replica_has_it() {
     let error = store.post(envelope(&start("a").id, 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_password_that_changes_is_an_error_only_while_it_is_wrong() {
+    let server = RedisServer::start().unwrap();
+    let mut bench = Bench::on(&server).await;
+    let set = |raw: &mut redis::Connection, password: &str| {
+        let _: () = redis::cmd("CONFIG")
+            .arg(&["SET", "requirepass", password])
+            .query(raw)
+            .unwrap();
+        let _: usize = redis::cmd("CLIENT")
+            .arg(&["KILL", "TYPE", "normal"])
+            .query(raw)
+            .unwrap();
+    };
+    set(&mut bench.raw, "secret");
+    for id in ["a", "b"] {
+        let error = bench.store.create(start(id)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        says(&error, &["NOAUTH"]);
+    }
+    set(&mut bench.raw, "");
+    bench.insist(|| bench.store.create(start("a"))).await;
+    bench.insist(|| bench.store.time()).await;
+}
