@@ -9,6 +9,10 @@ use super::error::ConfigError;
 use super::sections::Config;
 use super::setting::LogFormat;
 
+/// lapin calls each connection that ends an error of its own, several times over. The adapter says the same once,
+/// where it is handled, and knows whether somebody must act. A filter that names lapin still shows it.
+const QUIET: &str = "lapin=off";
+
 impl Config {
     /// Sends what the program says about itself to standard error, as the `log` section wants it; in colour only
     /// to a terminal, and not where `NO_COLOR` is set. Does nothing if the process has a log already.
@@ -16,7 +20,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] if `log.level` cannot be understood.
     pub fn start_logging(&self) -> Result<(), ConfigError> {
-        let filter = EnvFilter::try_new(&self.log.level).map_err(|_| self.refuse("log.level"))?;
+        let filter = EnvFilter::try_new(format!("{QUIET},{}", self.log.level));
+        let filter = filter.map_err(|_| self.refuse("log.level"))?;
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr);
