@@ -1,7 +1,8 @@
 //! Owns the [`Broker`] on RabbitMQ: durable queues, publishing with confirms, consuming with acks.
 //! Never decides what a message means, and never keeps one: what is unsure goes back to the caller.
 //!
-//! Two connections, since a broker that is short of room stops whatever a publishing connection sends, acks too.
+//! A connection to publish, since a broker that is short of room stops all that such a connection sends, acks too;
+//! one to consume; and one for the intake, since what foreign services write there may break it.
 
 mod address;
 mod connection;
@@ -24,10 +25,11 @@ use async_trait::async_trait;
 use longhaul_shared::id::{Epoch, HubName, QueueName};
 use longhaul_shared::message::Publication;
 use longhaul_shared::port::{Broker, BrokerError, PublishError, Runtime, Source, Subscription};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use self::address::Address;
-use self::connection::{Site, Uplink};
+use self::connection::{Link, Purpose, Site, Uplink};
 use self::publisher::Publisher;
 use self::topology::Topology;
 
@@ -105,6 +107,8 @@ pub struct RabbitBroker {
     role: Role,
     consuming: Uplink,
     publishing: Arc<Uplink>,
+    /// Opened when somebody subscribes to the intake.
+    intake: OnceCell<Uplink>,
     publisher: Publisher,
 }
 
@@ -128,8 +132,8 @@ impl RabbitBroker {
             closing: CancellationToken::new(),
         });
         let (consuming, publishing) = futures::try_join!(
-            Uplink::open(&site, "consuming"),
-            Uplink::open(&site, "publishing")
+            Uplink::open(&site, Purpose::Consuming),
+            Uplink::open(&site, Purpose::Publishing)
         )?;
         let publishing = Arc::new(publishing);
         let topology = Topology::new(config.hub, config.queue_type);
@@ -145,6 +149,7 @@ impl RabbitBroker {
             role: config.role,
             consuming,
             publishing,
+            intake: OnceCell::new(),
             publisher,
         }))
     }
@@ -174,6 +179,20 @@ impl RabbitBroker {
         self.publisher.flush().await;
         self.site.closing.cancel();
         futures::join!(self.consuming.closed(), self.publishing.closed());
+        if let Some(intake) = self.intake.get() {
+            intake.closed().await;
+        }
+    }
+
+    async fn link_for(&self, source: &Source) -> Result<Arc<Link>, BrokerError> {
+        let uplink = match source {
+            Source::Control(_) | Source::Work(_) => &self.consuming,
+            Source::Intake => {
+                let open = || Uplink::open(&self.site, Purpose::Intake);
+                self.intake.get_or_try_init(open).await?
+            }
+        };
+        uplink.link().await
     }
 
     fn must_declare(&self, what: &str) -> Result<(), BrokerError> {
@@ -194,7 +213,7 @@ impl Broker for RabbitBroker {
     }
 
     async fn subscribe(&self, source: Source, prefetch: u16) -> Result<Box<dyn Subscription>, BrokerError> {
-        let link = self.consuming.link().await?;
+        let link = self.link_for(&source).await?;
         consumer::subscribe(link, self.topology.queue(&source.destination()), prefetch).await
     }
 

@@ -11,8 +11,8 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -530,6 +530,22 @@ fn a_peer_that_never_answers_is_given_up_and_let_go() {
     });
 }
 
+#[test]
+fn a_foreign_message_that_cannot_be_read_ends_nothing_but_the_intake() {
+    run(async |clock| {
+        let hub = Hub::declared(clock, QueueType::Classic).await;
+        let mut intake = hub.subscribe(Source::Intake, 10).await;
+        let mut control = hub.subscribe(Source::Control(CONTROL), 10).await;
+        let generation = hub.broker.connection_generation();
+        publish_latin1(&hub.url, &hub.queue("intake"));
+        let ended = hub.next_error(&mut *intake).await;
+        assert!(ended.to_string().contains("not UTF-8"), "{ended}");
+        hub.publish_range(1..=1).await;
+        hub.receive(&mut *control).await;
+        assert_eq!(hub.broker.connection_generation(), generation);
+    });
+}
+
 /// A hub of its own on some broker.
 struct Hub {
     name: HubName,
@@ -746,6 +762,69 @@ async fn connect(clock: &Arc<dyn Runtime>, url: &str) -> Result<Arc<RabbitBroker
     within(clock, DEADLINE, RabbitBroker::connect(config, Arc::clone(clock)))
         .await
         .expect("in time")
+}
+
+/// Publishes with a message id in Latin-1, as no client of this language can.
+fn publish_latin1(url: &str, queue: &str) {
+    let short = |text: &[u8]| [&[u8::try_from(text.len()).unwrap()], text].concat();
+    let long = |text: &[u8]| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text].concat();
+    let frame = |kind: u8, channel: u16, payload: Vec<u8>| {
+        [&[kind], &channel.to_be_bytes()[..], &long(&payload), &[0xce]].concat()
+    };
+    let method = |channel: u16, class: u16, method: u16, arguments: Vec<u8>| {
+        frame(
+            1,
+            channel,
+            [&class.to_be_bytes()[..], &method.to_be_bytes(), &arguments].concat(),
+        )
+    };
+    let start_ok = [
+        long(b""),
+        short(b"PLAIN"),
+        long(b"\0guest\0guest"),
+        short(b"en_US"),
+    ];
+    let tune_ok = [
+        &2047_u16.to_be_bytes()[..],
+        &131_072_u32.to_be_bytes(),
+        &0_u16.to_be_bytes(),
+    ];
+    let open = [short(b"/"), short(b""), vec![0]];
+    let publish = [vec![0, 0], short(b""), short(queue.as_bytes()), vec![0]];
+    let header = [
+        &60_u16.to_be_bytes()[..],
+        &[0; 2],
+        &2_u64.to_be_bytes(),
+        &(1_u16 << 7).to_be_bytes(),
+        &short(b"caf\xe9"),
+    ];
+    // Each with whether the broker answers before the next: start, tune, open-ok twice, close-ok.
+    let conversation = [
+        (b"AMQP\x00\x00\x09\x01".to_vec(), true),
+        (method(0, 10, 11, start_ok.concat()), true),
+        (method(0, 10, 31, tune_ok.concat()), false),
+        (method(0, 10, 40, open.concat()), true),
+        (method(1, 20, 10, short(b"")), true),
+        (method(1, 60, 40, publish.concat()), false),
+        (frame(2, 1, header.concat()), false),
+        (frame(3, 1, b"hi".to_vec()), false),
+        (
+            method(1, 20, 40, [vec![0, 200], short(b""), vec![0; 4]].concat()),
+            true,
+        ),
+    ];
+    let mut socket = TcpStream::connect(authority(url)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    for (bytes, answered) in conversation {
+        socket.write_all(&bytes).unwrap();
+        if answered {
+            let mut head = [0; 7];
+            socket.read_exact(&mut head).unwrap();
+            let [.., a, b, c, d] = head;
+            let rest = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap() + 1;
+            socket.read_exact(&mut vec![0; rest]).unwrap();
+        }
+    }
 }
 
 /// All files under a directory, as far as they can be seen.

@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -36,6 +36,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// See [`PAUSE_MIN`].
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Why there is no connection after a shutdown.
+const CLOSED: &str = "this program has closed the connection";
+
 /// AMQP's reply code of a close that is no error.
 const GOODBYE: u16 = 200;
 
@@ -48,7 +51,7 @@ pub(super) struct Site {
     pub(super) connect_timeout: Duration,
     /// Longest wait for a connection that is being opened again.
     pub(super) connection_wait: Duration,
-    /// Counts connections, of whichever purpose.
+    /// Counts connections but those for the intake: messages that break them tell nothing of the broker.
     pub(super) generation: AtomicU64,
     /// Cancelled when no further connection is wanted.
     pub(super) closing: CancellationToken,
@@ -70,6 +73,33 @@ impl Site {
         let part = u32::try_from(self.runtime.random() & 0xffff).unwrap_or_default();
         longest / 2 + (longest / 2).saturating_mul(part) / 0xffff
     }
+
+    /// Counts a new connection.
+    fn count(&self, purpose: Purpose) -> u64 {
+        let more = u64::from(purpose != Purpose::Intake);
+        self.generation.fetch_add(more, Ordering::SeqCst) + more
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// To receive from the hub's own queues, and to declare.
+    Consuming,
+    /// To publish.
+    Publishing,
+    /// To receive what foreign services wrote. lapin gives up a connection over a property that is not UTF-8.
+    Intake,
+}
+
+impl Purpose {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consuming => "consuming",
+            Self::Publishing => "publishing",
+            Self::Intake => "intake",
+        }
+    }
 }
 
 /// One connection, from its handshake to its end.
@@ -78,11 +108,12 @@ pub(super) struct Link {
     connection: Connection,
     lifeline: Lifeline,
     ended: CancellationToken,
+    why: OnceLock<String>,
     blocked: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Link {
-    async fn open(site: &Arc<Site>, purpose: &str) -> Result<Self, BrokerError> {
+    async fn open(site: &Arc<Site>, purpose: Purpose) -> Result<Self, BrokerError> {
         let limit = site.address.connect_timeout().unwrap_or(site.connect_timeout);
         // Without it, a thread of lapin would wait for the broker's answer for ever: there is no heartbeat yet.
         let lifeline = Lifeline::default();
@@ -97,6 +128,7 @@ impl Link {
             connection,
             lifeline,
             ended: CancellationToken::new(),
+            why: OnceLock::new(),
             blocked: watch::Sender::new(None),
         })
     }
@@ -124,6 +156,12 @@ impl Link {
         self.ended.cancelled().await;
     }
 
+    /// What to say when it is of no use any more.
+    pub(super) fn loss(&self) -> BrokerError {
+        let why = self.why.get().map_or("the connection was lost", String::as_str);
+        refusal::unavailable(self.address(), why)
+    }
+
     /// Waits for the broker's answer to one request, for as long as the connection lives. `method` names it as
     /// AMQP does.
     ///
@@ -137,7 +175,7 @@ impl Link {
         let address = self.address();
         tokio::select! {
             biased;
-            () = self.ended() => Err(refusal::unavailable(address, "the connection was lost")),
+            () = self.ended() => Err(self.loss()),
             answer = within(&self.site.runtime, ANSWER_WITHIN, request) => answer.map_err(|elapsed| {
                 refusal::unavailable(address, format!("{} to {method}", silence(elapsed.limit)))
             }),
@@ -204,11 +242,13 @@ impl Link {
         {
             tracing::debug!(address = %self.address(), "no answer to the farewell");
         }
-        self.abandon();
+        self.abandon(CLOSED);
     }
 
     /// Ends everything that still uses the connection, lapin's thread included.
-    fn abandon(&self) {
+    fn abandon(&self, why: &str) {
+        // The first reason stands.
+        let _ = self.why.set(why.to_owned());
         self.ended.cancel();
         self.lifeline.sever();
     }
@@ -222,12 +262,12 @@ impl Drop for Link {
 
 async fn handshake(
     site: &Site,
-    purpose: &str,
+    purpose: Purpose,
     limit: Duration,
     socket: Socket,
 ) -> Result<Connection, lapin::Error> {
-    let properties =
-        ConnectionProperties::default().with_connection_name(format!("{} {purpose}", site.name).into());
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("{} {}", site.name, purpose.as_str()).into());
     let reactor = lapin::runtime::default_runtime()?;
     let clock = Arc::clone(&site.runtime);
     Connection::connector(
@@ -271,9 +311,12 @@ pub(super) struct Uplink {
 
 impl Uplink {
     /// Opens the connection, or says why it cannot be opened; from then on it is kept open.
-    pub(super) async fn open(site: &Arc<Site>, purpose: &'static str) -> Result<Self, BrokerError> {
+    pub(super) async fn open(site: &Arc<Site>, purpose: Purpose) -> Result<Self, BrokerError> {
+        if site.closing.is_cancelled() {
+            return Err(refusal::unavailable(&site.address, CLOSED));
+        }
         let link = Arc::new(Link::open(site, purpose).await?);
-        site.generation.fetch_add(1, Ordering::SeqCst);
+        site.count(purpose);
         let (sender, state) = watch::channel(State::Up(Arc::clone(&link)));
         let keeper = Keeper {
             site: Arc::clone(site),
@@ -299,10 +342,7 @@ impl Uplink {
         let address = &self.site.address;
         match waited {
             Ok(Some(link)) => Ok(link),
-            Ok(None) => Err(refusal::unavailable(
-                address,
-                "this program has closed the connection",
-            )),
+            Ok(None) => Err(refusal::unavailable(address, CLOSED)),
             Err(_) => Err(refusal::unavailable(address, self.trouble().unwrap_or_default())),
         }
     }
@@ -325,7 +365,7 @@ impl Uplink {
         match &*self.state.borrow() {
             State::Up(_) => None,
             State::Down(why) => Some(why.to_string()),
-            State::Closed => Some("this program has closed the connection".to_owned()),
+            State::Closed => Some(CLOSED.to_owned()),
         }
     }
 
@@ -354,7 +394,7 @@ impl fmt::Debug for Uplink {
 /// The task behind an [`Uplink`].
 struct Keeper {
     site: Arc<Site>,
-    purpose: &'static str,
+    purpose: Purpose,
     state: watch::Sender<State>,
 }
 
@@ -371,11 +411,11 @@ impl Keeper {
                 why = link.watch_over() => why,
             };
             tracing::warn!(
-                address = %self.site.address, connection = self.purpose, reason = why,
+                address = %self.site.address, connection = self.purpose.as_str(), reason = why,
                 "lost the connection to RabbitMQ"
             );
+            link.abandon(&why);
             self.state.send_replace(State::Down(Arc::from(why)));
-            link.abandon();
             drop(link);
             match self.open_again().await {
                 Some(again) => link = again,
@@ -387,6 +427,7 @@ impl Keeper {
     /// Tries until it succeeds; `None` once no connection is wanted any more.
     async fn open_again(&self) -> Option<Arc<Link>> {
         let mut attempt = 0;
+        let mut last = None;
         loop {
             let pause = self.site.runtime.sleep(self.site.pause(attempt));
             let opened = tokio::select! {
@@ -401,17 +442,22 @@ impl Keeper {
                 Ok(link) => {
                     let link = Arc::new(link);
                     // First the number, then the connection: who uses the new one must see the new number.
-                    let generation = self.site.generation.fetch_add(1, Ordering::SeqCst) + 1;
+                    let generation = self.site.count(self.purpose);
                     self.state.send_replace(State::Up(Arc::clone(&link)));
                     tracing::info!(
-                        address = %self.site.address, connection = self.purpose, generation,
+                        address = %self.site.address, connection = self.purpose.as_str(), generation,
                         "connected to RabbitMQ again"
                     );
                     return Some(link);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, attempt, "still no connection to RabbitMQ");
-                    self.state.send_replace(State::Down(Arc::from(reason(error))));
+                    // Once a reason: a password that is refused now is news, the hundredth refusal is not.
+                    if last.as_ref() != Some(&error) {
+                        tracing::warn!(connection = self.purpose.as_str(), "{error}; trying on");
+                    }
+                    self.state
+                        .send_replace(State::Down(Arc::from(reason(error.clone()))));
+                    last = Some(error);
                     attempt = attempt.saturating_add(1);
                 }
             }

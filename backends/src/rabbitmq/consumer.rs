@@ -95,18 +95,17 @@ impl Subscription for QueueSubscription {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let item = tokio::select! {
+        let cancelled = |why: String| refusal::unavailable(self.link.address(), why);
+        let error = tokio::select! {
             biased;
-            () = self.link.ended() => None,
-            item = self.consumer.next() => item,
+            () = self.link.ended() => self.link.loss(),
+            item = self.consumer.next() => match item {
+                Some(Ok(delivery)) => return Ok(self.hand_out(delivery)),
+                Some(Err(error)) => cancelled(refusal::words(&error)),
+                // The channel may live on, and hold what was not acknowledged: it is closed below.
+                None => cancelled(format!("the consumer of {} was cancelled", self.queue)),
+            },
         };
-        let why = match item {
-            Some(Ok(delivery)) => return Ok(self.hand_out(delivery)),
-            Some(Err(error)) => refusal::words(&error),
-            // The channel may live on, and hold what was not acknowledged: it is closed below.
-            None => format!("the consumer of {} was cancelled", self.queue),
-        };
-        let error = refusal::unavailable(self.link.address(), why);
         self.ended = Some(error.clone());
         self.order(Order::Close);
         Err(error)

@@ -234,6 +234,7 @@ impl Task {
                 ready: Ready::new(),
                 ledger: Ledger::new(),
                 bytes: 0,
+                next_look: self.stuck_since,
                 fruitful: false,
                 broken: None,
             };
@@ -342,6 +343,8 @@ struct Session {
     ledger: Ledger<Ticket>,
     /// Bytes of the bodies without an answer yet.
     bytes: usize,
+    /// When to look next for what has waited too long.
+    next_look: Monotonic,
     /// Whether the broker took anything on it.
     fruitful: bool,
     /// Why it is of no use any more.
@@ -355,6 +358,7 @@ impl Session {
         loop {
             self.send(task);
             self.look(&mut task.desk);
+            self.check_age(task);
             if self.broken.is_some() {
                 return self.end(task);
             }
@@ -373,10 +377,7 @@ impl Session {
                 Ok(()) = blocked.changed() => self.note_blocked(task),
                 () = task.draining.cancelled(), if !task.requests.is_closed() => task.requests.close(),
                 Some(request) = task.requests.recv(), if task.has_room() => self.accept(request, task),
-                () = &mut tick => {
-                    tick = task.site.runtime.sleep(LOOK_EVERY);
-                    self.check_age(task);
-                }
+                () = &mut tick => tick = task.site.runtime.sleep(LOOK_EVERY),
             }
         }
     }
@@ -472,6 +473,11 @@ impl Session {
     /// what was sent is still on its way.
     fn check_age(&mut self, task: &mut Task) {
         let now = task.site.runtime.now();
+        // Not in the branch of the tick: where there is always something else to do, that is never chosen.
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now.plus(LOOK_EVERY);
         let limit = task.confirm_timeout;
         let overdue = |since: Monotonic| now.since(since) >= limit;
         let blocked = self.link.blocked();

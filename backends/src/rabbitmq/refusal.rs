@@ -86,6 +86,9 @@ pub(super) fn words(error: &Error) -> String {
             "the connection was closed".to_owned()
         }
         ErrorKind::IOError(io) => io.to_string(),
+        ErrorKind::ParsingError(_) => {
+            "it sent what cannot be read, such as a message with a property that is not UTF-8".to_owned()
+        }
         ErrorKind::MissingHeartbeatError => "it stopped answering heartbeats".to_owned(),
         ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
             "the connection is gone".to_owned()
