@@ -3,7 +3,7 @@
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use longhaul_examples::contracts::{HELLO_SEQUENCE, JOURNAL_FAN_OUT, SUM_OF_SQUARES};
 use longhaul_shared::id::StartId;
 use longhaul_shared::limits;
@@ -24,8 +24,22 @@ async fn starts_in_json_and_msgpack_run() {
     let foreign = Foreign::connect(&site).await;
     let hello = json!({ "orchestration": "hello_sequence", "id": "in-json" });
     let sum = json!({ "orchestration": "sum_of_squares", "id": "in-msgpack", "input": 4, "tags": { "from": "afar" } });
-    foreign.publish(Some("m-1"), "application/json; charset=utf-8", hello.to_string()).await;
-    foreign.publish(Some("m-2"), MSGPACK, rmp_serde::to_vec_named(&sum).unwrap()).await;
+    foreign
+        .publish(
+            &site,
+            Some("m-1"),
+            "application/json; charset=utf-8",
+            hello.to_string(),
+        )
+        .await;
+    foreign
+        .publish(
+            &site,
+            Some("m-2"),
+            MSGPACK,
+            rmp_serde::to_vec_named(&sum).unwrap(),
+        )
+        .await;
     site.exists("in-json").await;
     site.exists("in-msgpack").await;
     let hello = site.client.handle(instance("in-json")).of(HELLO_SEQUENCE);
@@ -43,7 +57,7 @@ async fn a_start_without_an_instance_id_gets_one_that_its_message_id_decides() {
     let site = Site::start(Backend::Fleet).await;
     let foreign = Foreign::connect(&site).await;
     let start = json!({ "orchestration": "inline_steps", "input": 1 }).to_string();
-    foreign.publish(Some("order/17"), JSON, start).await;
+    foreign.publish(&site, Some("order/17"), JSON, start).await;
     let id = site
         .wait_until("the instance is listed", DEADLINE, async || {
             site.list().await.first().map(|listed| listed.id.clone())
@@ -66,18 +80,27 @@ async fn a_start_published_again_runs_once_and_is_not_parked() {
     let journal = Journal::at(site.path("journal"));
     let start = json!({ "orchestration": "journal_fan_out", "id": "once", "input": journal.request(LINES) });
     for _ in 0..10 {
-        foreign.publish(Some("the wish"), JSON, start.to_string()).await;
+        foreign
+            .publish(&site, Some("the wish"), JSON, start.to_string())
+            .await;
     }
     site.exists("once").await;
     let run = site.client.handle(instance("once")).of(JOURNAL_FAN_OUT);
     assert_eq!(site.output(&run).await, LINES);
-    foreign.publish(Some("the wish"), JSON, start.to_string()).await;
+    foreign
+        .publish(&site, Some("the wish"), JSON, start.to_string())
+        .await;
     // What was published before is dealt with once a later start has run.
     let later = json!({ "orchestration": "hello_sequence", "id": "later" });
-    foreign.publish(Some("later"), JSON, later.to_string()).await;
+    foreign
+        .publish(&site, Some("later"), JSON, later.to_string())
+        .await;
     site.exists("later").await;
     let what = "the intake queue is empty";
-    site.wait_until(what, DEADLINE, async || (foreign.count("intake").await == Some(0)).then_some(())).await;
+    site.wait_until(what, DEADLINE, async || {
+        (foreign.count("intake").await == Some(0)).then_some(())
+    })
+    .await;
     journal.check("once", LINES, 1);
     assert_eq!(site.parked(0).await, []);
     site.close().await;
@@ -92,37 +115,113 @@ async fn what_is_not_a_start_is_parked_with_its_reason_and_hurts_nobody() {
     let hello = || json!({ "orchestration": "hello_sequence" }).to_string();
     let large = json!({ "orchestration": "sum_of_squares", "input": "x".repeat(limits::PAYLOAD_BYTES_MAX) });
     let bad: Vec<(&str, Option<&str>, &str, Vec<u8>, &str)> = vec![
-        ("LH1001", Some("b-1"), JSON, b"{\"orchestration\":".to_vec(), "JSON"),
+        (
+            "LH1001",
+            Some("b-1"),
+            JSON,
+            b"{\"orchestration\":".to_vec(),
+            "JSON",
+        ),
         ("LH1001", Some("b-2"), "text/plain", hello().into(), "text/plain"),
         ("LH1001", Some("b-3"), MSGPACK, hello().into(), "msgpack"),
-        ("LH1001", Some("b-4"), JSON, b"{\"orchestration\":\"hello_sequence\",\"inptu\":1}".to_vec(), "inptu"),
-        ("LH1001", Some("b-5"), JSON, b"{\"id\":\"nameless\"}".to_vec(), "orchestration"),
+        (
+            "LH1001",
+            Some("b-4"),
+            JSON,
+            b"{\"orchestration\":\"hello_sequence\",\"inptu\":1}".to_vec(),
+            "inptu",
+        ),
+        (
+            "LH1001",
+            Some("b-5"),
+            JSON,
+            b"{\"id\":\"nameless\"}".to_vec(),
+            "orchestration",
+        ),
         ("LH1001", Some("b-6"), JSON, Vec::new(), "JSON"),
         ("LH1002", None, JSON, hello().into(), "message_id"),
-        ("LH1003", Some("b-7"), JSON, json!({ "orchestration": "hello_sequence", "id": "taken" }).to_string().into(), "taken"),
-        ("LH1004", Some("b-8"), JSON, vec![b' '; limits::INTAKE_BYTES_MAX + 1], "INTAKE_BYTES_MAX"),
-        ("LH1004", Some("b-9"), JSON, large.to_string().into(), "PAYLOAD_BYTES_MAX"),
-        ("LH1005", Some("b-10"), JSON, json!({ "orchestration": "hello sequence" }).to_string().into(), "orchestration"),
-        ("LH1005", Some("b-11"), JSON, json!({ "orchestration": "hello_sequence", "id": "a\u{0}b" }).to_string().into(), "instance id"),
+        (
+            "LH1003",
+            Some("b-7"),
+            JSON,
+            json!({ "orchestration": "hello_sequence", "id": "taken" })
+                .to_string()
+                .into(),
+            "taken",
+        ),
+        (
+            "LH1004",
+            Some("b-8"),
+            JSON,
+            vec![b' '; limits::INTAKE_BYTES_MAX + 1],
+            "INTAKE_BYTES_MAX",
+        ),
+        (
+            "LH1004",
+            Some("b-9"),
+            JSON,
+            large.to_string().into(),
+            "PAYLOAD_BYTES_MAX",
+        ),
+        (
+            "LH1005",
+            Some("b-10"),
+            JSON,
+            json!({ "orchestration": "hello sequence" }).to_string().into(),
+            "function name",
+        ),
+        (
+            "LH1005",
+            Some("b-11"),
+            JSON,
+            json!({ "orchestration": "hello_sequence", "id": "a\u{0}b" })
+                .to_string()
+                .into(),
+            "instance id",
+        ),
     ];
     for (_, message_id, content_type, body, _) in &bad {
-        foreign.publish(*message_id, content_type, body.clone()).await;
+        foreign
+            .publish(&site, *message_id, content_type, body.clone())
+            .await;
     }
     let parked = site.parked(bad.len()).await;
     for (code, message_id, content_type, body, says) in &bad {
         let is_it = |parked: &&ParkedMessage| parked.message_id.as_deref() == *message_id;
-        let parked = parked.iter().find(is_it).unwrap_or_else(|| panic!("{message_id:?} is not parked"));
-        assert_eq!((&*parked.code, &parked.origin), (*code, &Destination::Intake), "{}", parked.reason);
-        assert!(parked.reason.contains(code) && parked.reason.contains(says), "{}", parked.reason);
+        let parked = parked
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{message_id:?} is not parked"));
+        assert_eq!(
+            (&*parked.code, &parked.origin),
+            (*code, &Destination::Intake),
+            "{}",
+            parked.reason
+        );
+        assert!(
+            parked.reason.contains(code) && parked.reason.contains(says),
+            "{}",
+            parked.reason
+        );
         assert_eq!(parked.content_type.as_deref(), Some(*content_type));
         assert_eq!(parked.body, body, "kept as it came");
     }
     assert_eq!(parked.len(), bad.len(), "nothing else is parked");
     let what = "a copy of each is in the dead queue";
     let copies = u32::try_from(bad.len()).ok();
-    site.wait_until(what, DEADLINE, async || (foreign.count("dead").await == copies).then_some(())).await;
+    site.wait_until(what, DEADLINE, async || {
+        (foreign.count("dead").await == copies).then_some(())
+    })
+    .await;
 
-    foreign.publish(Some("good"), JSON, json!({ "orchestration": "hello_sequence", "id": "good" }).to_string()).await;
+    foreign
+        .publish(
+            &site,
+            Some("good"),
+            JSON,
+            json!({ "orchestration": "hello_sequence", "id": "good" }).to_string(),
+        )
+        .await;
     site.exists("good").await;
     for id in ["good", "taken"] {
         let run = site.client.handle(instance(id)).of(HELLO_SEQUENCE);
@@ -136,7 +235,7 @@ async fn a_parked_start_that_is_requeued_goes_back_to_the_intake_queue() {
     let site = Site::start(Backend::Fleet).await;
     let foreign = Foreign::connect(&site).await;
     // Nothing has changed about it: it is parked once more.
-    foreign.publish(Some("hopeless"), JSON, "{").await;
+    foreign.publish(&site, Some("hopeless"), JSON, "{").await;
     let parked = site.parked(1).await.remove(0);
     assert_eq!(parked.message_id.as_deref(), Some("hopeless"));
     site.client.requeue(parked.id).await.unwrap();
@@ -163,16 +262,22 @@ struct Foreign {
 impl Foreign {
     async fn connect(site: &Site) -> Self {
         let url = Servers::shared_rabbit().unwrap();
-        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let connection = Connection::connect(url, ConnectionProperties::default())
+            .await
+            .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
         let foreign = Self {
             channel,
             hub: site.hub.to_string(),
             connection,
         };
         let what = "the workers have declared the intake queue";
-        site.wait_until(what, DEADLINE, async || foreign.count("intake").await).await;
+        site.wait_until(what, DEADLINE, async || foreign.count("intake").await)
+            .await;
         foreign
     }
 
@@ -192,19 +297,34 @@ impl Foreign {
         format!("lh.{}.v1.{name}", self.hub)
     }
 
-    /// Publishes as any client library would: to the default exchange, persistent, and waits for the confirm.
-    async fn publish(&self, message_id: Option<&str>, content_type: &str, body: impl Into<Vec<u8>>) {
-        let mut properties = BasicProperties::default().with_content_type(content_type.into()).with_delivery_mode(2);
-        if let Some(id) = message_id {
-            properties = properties.with_message_id(id.into());
-        }
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let sent = self
-            .channel
-            .basic_publish("".into(), self.queue("intake").into(), options, &body.into(), properties)
-            .await
-            .unwrap();
-        let confirmed = sent.await.unwrap();
-        assert!(confirmed.is_ack() && confirmed.take_message().is_none(), "RabbitMQ took the message");
+    /// Publishes as any client library would: to the default exchange, persistent, and again until it is confirmed,
+    /// since RabbitMQ refuses messages for a moment while a new queue finds its leader.
+    async fn publish(
+        &self,
+        site: &Site,
+        message_id: Option<&str>,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) {
+        let body = body.into();
+        site.wait_until("RabbitMQ takes the message", DEADLINE, async || {
+            let mut properties = BasicProperties::default()
+                .with_content_type(content_type.into())
+                .with_delivery_mode(2);
+            if let Some(id) = message_id {
+                properties = properties.with_message_id(id.into());
+            }
+            let options = BasicPublishOptions {
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
+            let queue = self.queue("intake");
+            let sent = self
+                .channel
+                .basic_publish("".into(), queue.into(), options, &body, properties);
+            let confirmed = sent.await.unwrap().await.unwrap();
+            matches!(confirmed, Confirmation::Ack(None)).then_some(())
+        })
+        .await;
     }
 }

@@ -42,7 +42,10 @@ impl Journal {
     pub(crate) fn executions(&self) -> BTreeMap<Execution, usize> {
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();
         let mut counts = BTreeMap::new();
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        for line in text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'))
+        {
             let mut words = line.rsplit(' ');
             let mut number = || words.next().unwrap().parse::<u64>().unwrap();
             let (task, line) = (u32::try_from(number()).unwrap(), number());

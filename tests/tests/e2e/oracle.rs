@@ -22,7 +22,12 @@ pub(crate) async fn check(site: &Site) {
         check_pages(site, &loaded).await;
         let row = &loaded.row;
         if row.status.is_terminal() {
-            assert_eq!((listed.status, listed.execution), (row.status, row.execution), "{}", row.id);
+            assert_eq!(
+                (listed.status, listed.execution),
+                (row.status, row.execution),
+                "{}",
+                row.id
+            );
         }
     }
     for partition in site.partitions() {
@@ -53,9 +58,19 @@ async fn check_pages(site: &Site, loaded: &LoadedInstance) {
     }
     // An instance that is still open may have gone on meanwhile.
     let known = pages.get(..loaded.history.len());
-    assert_eq!(known, Some(&*loaded.history), "{}: its pages differ", loaded.row.id);
+    assert_eq!(
+        known,
+        Some(&*loaded.history),
+        "{}: its pages differ",
+        loaded.row.id
+    );
     if loaded.row.status.is_terminal() {
-        assert_eq!(pages.len(), loaded.history.len(), "{}: it grew after its end", loaded.row.id);
+        assert_eq!(
+            pages.len(),
+            loaded.history.len(),
+            "{}: it grew after its end",
+            loaded.row.id
+        );
     }
 }
 
@@ -68,10 +83,16 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
 fn check_instance(loaded: &LoadedInstance) -> Checked {
     let (row, history) = (&loaded.row, &*loaded.history);
     ensure(row.last_seq == EventSeq(history.len() as u64), || {
-        format!("the row says {} events, the history has {}", row.last_seq, history.len())
+        format!(
+            "the row says {} events, the history has {}",
+            row.last_seq,
+            history.len()
+        )
     })?;
     if history.is_empty() {
-        return ensure(row.status == Status::Pending, || format!("{} without events", row.status));
+        return ensure(row.status == Status::Pending, || {
+            format!("{} without events", row.status)
+        });
     }
     check_beginning(row, history)?;
     check_times(row, history)?;
@@ -98,7 +119,9 @@ fn check_beginning(row: &InstanceRow, history: &[HistoryEvent]) -> Checked {
         && started.trace == row.trace;
     ensure(is_rows, || format!("row and start differ: {row:?}, {started:?}"))?;
     let starts = |event: &&HistoryEvent| matches!(event.kind, EventKind::ExecutionStarted(_));
-    ensure(history.iter().filter(starts).count() == 1, || "it starts twice".to_owned())
+    ensure(history.iter().filter(starts).count() == 1, || {
+        "it starts twice".to_owned()
+    })
 }
 
 fn check_times(row: &InstanceRow, history: &[HistoryEvent]) -> Checked {
@@ -109,7 +132,9 @@ fn check_times(row: &InstanceRow, history: &[HistoryEvent]) -> Checked {
         })?;
         before = event.time;
     }
-    ensure(row.changed >= before, || format!("changed at {:?}, before its last event", row.changed))
+    ensure(row.changed >= before, || {
+        format!("changed at {:?}, before its last event", row.changed)
+    })
 }
 
 /// A turn begins once the one before is over, except after a crash between the parts of a large turn: then the
@@ -147,7 +172,9 @@ fn check_tasks(history: &[HistoryEvent]) -> Checked {
         };
         let Some(task) = event.kind.task() else { continue };
         if let Some(opened) = opened {
-            ensure(seen.insert(task, ()).is_none(), || format!("task {task} is scheduled twice"))?;
+            ensure(seen.insert(task, ()).is_none(), || {
+                format!("task {task} is scheduled twice")
+            })?;
             open.insert(task, opened);
             continue;
         }
@@ -155,13 +182,18 @@ fn check_tasks(history: &[HistoryEvent]) -> Checked {
             (EventKind::TaskCompleted(_) | EventKind::TaskFailed(_), Some(Open::Result)) => true,
             (EventKind::TimerFired(fired), Some(Open::Timer(due))) => {
                 ensure(event.time >= due, || {
-                    format!("timer {task} fired at {:?}, before it was due at {due:?}", event.time)
+                    format!(
+                        "timer {task} fired at {:?}, before it was due at {due:?}",
+                        event.time
+                    )
                 })?;
                 fired.due == due
             }
             _ => false,
         };
-        ensure(answered, || format!("{} of task {task} answers nothing that is open", event.kind))?;
+        ensure(answered, || {
+            format!("{} of task {task} answers nothing that is open", event.kind)
+        })?;
     }
     Ok(())
 }
@@ -175,16 +207,23 @@ fn check_end(row: &InstanceRow, history: &[HistoryEvent]) -> Checked {
         })
         .collect();
     if !row.status.is_terminal() {
-        return ensure(ends.is_empty(), || format!("it has ended, the row says {}", row.status));
+        return ensure(ends.is_empty(), || {
+            format!("it has ended, the row says {}", row.status)
+        });
     }
-    let last_two = history.last_chunk::<2>().map(|events| events.each_ref().map(|event| event.kind.name()));
-    ensure(last_two == Some(["ExecutionCompleted", "OrchestratorCompleted"]), || {
-        format!("it ends with {last_two:?}")
-    })?;
+    let last_two = history
+        .last_chunk::<2>()
+        .map(|events| events.each_ref().map(|event| event.kind.name()));
+    ensure(
+        last_two == Some(["ExecutionCompleted", "OrchestratorCompleted"]),
+        || format!("it ends with {last_two:?}"),
+    )?;
     let is_rows = |ended: &&ExecutionCompleted| {
         ended.status == row.status && ended.output == row.output && ended.failure == row.failure
     };
-    ensure(ends.len() == 1 && ends.iter().all(is_rows), || format!("row and end differ: {row:?}, {ends:?}"))
+    ensure(ends.len() == 1 && ends.iter().all(is_rows), || {
+        format!("row and end differ: {row:?}, {ends:?}")
+    })
 }
 
 /// The code that completed must take the same steps once more.
@@ -212,7 +251,12 @@ fn told(loaded: &LoadedInstance) -> String {
     for (index, event) in loaded.history.iter().enumerate() {
         if index < SHOWN || index + SHOWN >= count {
             let task = event.kind.task().map_or(String::new(), |task| format!(" {task}"));
-            text.push_str(&format!("{:>6} {:?} {}{task}\n", index + 1, event.time, event.kind));
+            text.push_str(&format!(
+                "{:>6} {:?} {}{task}\n",
+                index + 1,
+                event.time,
+                event.kind
+            ));
         }
     }
     text

@@ -91,7 +91,10 @@ impl Site {
     /// The same, with workers set otherwise.
     pub(crate) async fn tuned(backend: Backend, tuning: Tuning) -> Self {
         tell_logs();
-        let directory = tempfile::Builder::new().prefix("longhaul-e2e-").tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .prefix("longhaul-e2e-")
+            .tempdir()
+            .unwrap();
         let runtime = runtime();
         let ground = match backend {
             Backend::Memory => Ground::Embedded(Embedded::in_memory(runtime)),
@@ -118,7 +121,10 @@ impl Site {
     /// A hub on these servers, without workers.
     pub(crate) async fn on_servers(redis_url: String, amqp_url: String, tuning: Tuning) -> Self {
         tell_logs();
-        let directory = tempfile::Builder::new().prefix("longhaul-e2e-").tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .prefix("longhaul-e2e-")
+            .tempdir()
+            .unwrap();
         Self::on(Ground::Servers { redis_url, amqp_url }, directory, tuning).await
     }
 
@@ -126,14 +132,19 @@ impl Site {
     pub(crate) async fn in_directory(directory: &Path) -> Self {
         tell_logs();
         let embedded = Embedded::open(&directory.join("hub"), runtime()).unwrap();
-        let own = tempfile::Builder::new().prefix("longhaul-e2e-").tempdir().unwrap();
+        let own = tempfile::Builder::new()
+            .prefix("longhaul-e2e-")
+            .tempdir()
+            .unwrap();
         Self::on(Ground::Embedded(embedded), own, Tuning::default()).await
     }
 
     async fn on(ground: Ground, directory: TempDir, tuning: Tuning) -> Self {
         let hub = HubName::new(format!("e2e-{:032x}", runtime().random())).unwrap();
         let ports = ground.ports(&hub, Role::Client).await;
-        let settings = HubSettings { partitions: PARTITIONS };
+        let settings = HubSettings {
+            partitions: PARTITIONS,
+        };
         ports.store.open_hub(settings).await.unwrap();
         let client = Client::new(ports.clone(), hub.clone()).await.unwrap();
         Self {
@@ -169,7 +180,9 @@ impl Site {
             (Ground::Embedded(_), Kind::Orchestrator) => {
                 self.orchestrator_task(longhaul_examples::orchestrations()).await
             }
-            (Ground::Embedded(_), Kind::Activity) => self.activity_task(longhaul_examples::activities()).await,
+            (Ground::Embedded(_), Kind::Activity) => {
+                self.activity_task(longhaul_examples::activities()).await
+            }
         };
         self.workers(kind).lock().unwrap().push(worker);
     }
@@ -217,8 +230,14 @@ impl Site {
             Kind::Activity => Binary::ActivityWorker,
             Kind::Orchestrator => {
                 let settings = &self.tuning.orchestrator;
-                arguments.push(format!("--orchestrator.lease_ttl={}ms", settings.lease_ttl.as_millis()));
-                arguments.push(format!("--orchestrator.lease_renew={}ms", settings.lease_renew.as_millis()));
+                arguments.push(format!(
+                    "--orchestrator.lease_ttl={}ms",
+                    settings.lease_ttl.as_millis()
+                ));
+                arguments.push(format!(
+                    "--orchestrator.lease_renew={}ms",
+                    settings.lease_renew.as_millis()
+                ));
                 Binary::OrchestratorWorker
             }
         };
@@ -227,7 +246,12 @@ impl Site {
 
     async fn orchestrator_task(&self, registry: OrchestrationRegistry) -> Worker {
         let ports = self.ground.ports(&self.hub, Role::Orchestrator).await;
-        worker::orchestrator(ports, self.hub.clone(), registry, self.tuning.orchestrator.clone())
+        worker::orchestrator(
+            ports,
+            self.hub.clone(),
+            registry,
+            self.tuning.orchestrator.clone(),
+        )
     }
 
     async fn activity_task(&self, registry: ActivityRegistry) -> Worker {
@@ -243,7 +267,13 @@ impl Site {
         I: Serialize + 'static,
         O: 'static,
     {
-        let handle = self.client.start(contract, input).id(id).start_id(id).await.unwrap();
+        let handle = self
+            .client
+            .start(contract, input)
+            .id(id)
+            .start_id(id)
+            .await
+            .unwrap();
         assert_eq!(handle.repeated(), None, "{id}");
         handle
     }
@@ -309,7 +339,10 @@ impl Site {
             Ok(output) => output,
             Err(error) => {
                 let row = self.client.get(handle.id()).await.unwrap().unwrap();
-                panic!("{error}; {} has {} events and waits for {:?}", row.name, row.last_seq, row.waiting_for);
+                panic!(
+                    "{error}; {} has {} events and waits for {:?}",
+                    row.name, row.last_seq, row.waiting_for
+                );
             }
         }
     }
@@ -323,13 +356,18 @@ impl Site {
             };
             self.ports.store.load(vec![request]).await.remove(0)
         });
-        loaded.await.unwrap_or_else(|| panic!("there is no instance {id}"))
+        loaded
+            .await
+            .unwrap_or_else(|| panic!("there is no instance {id}"))
     }
 
     /// Waits until there is an instance of this id.
     pub(crate) async fn exists(&self, id: &str) {
         let what = format!("there is an instance {id}");
-        self.wait_until(&what, DEADLINE, async || self.client.get(&instance(id)).await.unwrap().map(drop)).await;
+        self.wait_until(&what, DEADLINE, async || {
+            self.client.get(&instance(id)).await.unwrap().map(drop)
+        })
+        .await;
     }
 
     /// All instances of the hub, as a list shows them.
@@ -353,10 +391,18 @@ impl Site {
 
     /// Waits until the list shows what an instance waits for.
     pub(crate) async fn shown_waiting(&self, id: &str) -> (Status, WaitingFor) {
-        self.wait_until(&format!("the list shows what {id} waits for"), DEADLINE, async || {
-            let shown = self.list().await.into_iter().find(|shown| shown.id.as_str() == id)?;
-            Some((shown.status, shown.waiting_for?))
-        })
+        self.wait_until(
+            &format!("the list shows what {id} waits for"),
+            DEADLINE,
+            async || {
+                let shown = self
+                    .list()
+                    .await
+                    .into_iter()
+                    .find(|shown| shown.id.as_str() == id)?;
+                Some((shown.status, shown.waiting_for?))
+            },
+        )
         .await
     }
 
@@ -409,17 +455,16 @@ impl Site {
                 return found;
             }
             let waited = self.ports.runtime.now().since(begun);
-            assert!(waited < deadline, "gave up after {deadline:?} waiting until {what}");
+            assert!(
+                waited < deadline,
+                "gave up after {deadline:?} waiting until {what}"
+            );
             self.ports.runtime.sleep(LOOK_EVERY).await;
         }
     }
 
     /// Asks a store that may be away for a while until it answers.
-    async fn insist<T>(
-        &self,
-        what: &str,
-        mut ask: impl AsyncFnMut() -> Result<T, StoreError>,
-    ) -> T {
+    async fn insist<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
         self.wait_until(what, DEADLINE, async || match ask().await {
             Ok(answer) => Some(answer),
             Err(error) if error.is_retryable() => None,
@@ -433,7 +478,9 @@ impl Drop for Site {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for kind in [Kind::Orchestrator, Kind::Activity] {
-                let Ok(workers) = self.workers(kind).lock() else { continue };
+                let Ok(workers) = self.workers(kind).lock() else {
+                    continue;
+                };
                 let words = workers.iter().filter_map(Worker::last_words);
                 words.for_each(|words| eprintln!("--- the end of the log of a worker ({kind:?}):\n{words}"));
             }
@@ -472,5 +519,9 @@ fn tell_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Only the first site of a process has something to do here.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_test_writer()
+        .try_init();
 }

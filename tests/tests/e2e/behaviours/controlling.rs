@@ -3,7 +3,9 @@
 use std::future::IntoFuture;
 
 use futures::future::join_all;
-use longhaul_examples::contracts::{JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest, REMINDER, ReminderRequest};
+use longhaul_examples::contracts::{
+    JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest, REMINDER, ReminderRequest,
+};
 use longhaul_shared::history::EventKind;
 use longhaul_shared::id::FunctionName;
 use longhaul_shared::instance::Status;
@@ -19,9 +21,13 @@ pub(crate) async fn a_running_instance_is_terminated(site: &Site) {
         each_ms: 20,
         ..journal.request(100_000)
     };
-    site.start_new(REMINDER, "sleeper", ReminderRequest { after_ms: HOUR_MS }).await;
+    site.start_new(REMINDER, "sleeper", ReminderRequest { after_ms: HOUR_MS })
+        .await;
     site.start_new(JOURNAL_CHAIN, "writer", long).await;
-    site.wait_until("the writer has begun", DEADLINE, async || (journal.len() > 3).then_some(())).await;
+    site.wait_until("the writer has begun", DEADLINE, async || {
+        (journal.len() > 3).then_some(())
+    })
+    .await;
     site.wait_until("the sleeper sleeps", DEADLINE, async || {
         (site.load("sleeper").await.row.status == Status::Running).then_some(())
     })
@@ -42,15 +48,32 @@ pub(crate) async fn a_running_instance_is_terminated(site: &Site) {
     let timers = site.ports.store.due_timers(sleeper, 10).await.unwrap();
     assert_eq!((timers.due, timers.next), (Vec::new(), None), "its timer is gone");
 
-    let again = site.client.terminate(&instance("sleeper"), "").await.unwrap_err().to_string();
-    assert!(again.contains("LH1202") && again.contains("Terminated"), "{again}");
-    let nobody = site.client.terminate(&instance("nobody"), "").await.unwrap_err().to_string();
+    let again = site
+        .client
+        .terminate(&instance("sleeper"), "")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        again.contains("LH1202") && again.contains("Terminated"),
+        "{again}"
+    );
+    let nobody = site
+        .client
+        .terminate(&instance("nobody"), "")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(nobody.contains("LH1201"), "{nobody}");
 }
 
 pub(crate) async fn a_pending_instance_is_terminated(site: &Site) {
     let name = FunctionName::new("hosted_by_nobody").unwrap();
-    site.client.start_by_name(name, Payload::unit()).id("early").await.unwrap();
+    site.client
+        .start_by_name(name, Payload::unit())
+        .id("early")
+        .await
+        .unwrap();
     let (status, _) = site.shown_waiting("early").await;
     assert_eq!(status, Status::Pending);
     site.terminate("early", "a mistake").await;
@@ -61,7 +84,12 @@ pub(crate) async fn a_pending_instance_is_terminated(site: &Site) {
 pub(crate) async fn the_same_start_twice_runs_once(site: &Site) {
     const LINES: u64 = 10;
     let journal = Journal::at(site.path("journal"));
-    let wish = || site.client.start(JOURNAL_FAN_OUT, journal.request(LINES)).id("once").start_id("the wish");
+    let wish = || {
+        site.client
+            .start(JOURNAL_FAN_OUT, journal.request(LINES))
+            .id("once")
+            .start_id("the wish")
+    };
     let answers = join_all((0..20).map(|_| wish().into_future())).await;
     let runs: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert_eq!(runs.iter().filter(|run| run.repeated().is_none()).count(), 1);
@@ -76,7 +104,11 @@ pub(crate) async fn another_start_of_a_taken_id_is_refused(site: &Site) {
     let journal = Journal::at(site.path("journal"));
     let first = site.start_new(JOURNAL_FAN_OUT, "taken", journal.request(3)).await;
     let refused = async || {
-        let another = site.client.start(JOURNAL_FAN_OUT, journal.request(30)).id("taken").start_id("another");
+        let another = site
+            .client
+            .start(JOURNAL_FAN_OUT, journal.request(30))
+            .id("taken")
+            .start_id("another");
         another.await.unwrap_err().to_string()
     };
     let error = refused().await;

@@ -62,7 +62,11 @@ pub(crate) async fn a_copy_of_a_result_is_dropped(site: &Site) {
         .await;
     // Believed once more, any of them would spoil the sum.
     for (identity, dispatch) in scheduled(&answered).into_iter().take(3) {
-        let copy = Envelope::task_done(identity, dispatch, TaskResult::Completed(Payload::encode(&1_000).unwrap()));
+        let copy = Envelope::task_done(
+            identity,
+            dispatch,
+            TaskResult::Completed(Payload::encode(&1_000).unwrap()),
+        );
         for _ in 0..3 {
             send(site, &copy).await;
         }
@@ -74,7 +78,11 @@ pub(crate) async fn a_copy_of_a_result_is_dropped(site: &Site) {
 
     // Another result, for an instance that has ended.
     for (identity, dispatch) in scheduled(&ended) {
-        send(site, &Envelope::task_done(identity, dispatch, TaskResult::Completed(Payload::unit()))).await;
+        send(
+            site,
+            &Envelope::task_done(identity, dispatch, TaskResult::Completed(Payload::unit())),
+        )
+        .await;
     }
     let neighbour = site.neighbour_of("copied");
     let run = site.start_new(HELLO_SEQUENCE, &neighbour, ()).await;
@@ -119,7 +127,10 @@ pub(crate) async fn a_result_of_an_unknown_task_is_parked_and_listed(site: &Site
     assert_eq!(parked.len(), 2);
     for message in parked {
         assert_eq!(message.code, "LH1404");
-        assert_eq!(message.origin, Destination::Control(site.partition(&instance("deceived"))));
+        assert_eq!(
+            message.origin,
+            Destination::Control(site.partition(&instance("deceived")))
+        );
         assert!(message.reason.contains("deceived"), "{}", message.reason);
         let envelopes = codec::decode_control(&message.body).unwrap();
         assert_eq!(envelopes.len(), 1, "it can be sent again as it is");
@@ -129,7 +140,10 @@ pub(crate) async fn a_result_of_an_unknown_task_is_parked_and_listed(site: &Site
 }
 
 fn answers(history: &[HistoryEvent]) -> usize {
-    history.iter().filter(|event| matches!(event.kind, EventKind::TaskCompleted(_))).count()
+    history
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::TaskCompleted(_)))
+        .count()
 }
 
 /// The identities of the tasks that have been answered, with the dispatches that were.
@@ -169,5 +183,6 @@ fn scheduled(loaded: &LoadedInstance) -> Vec<(TaskIdentity, longhaul_shared::id:
 async fn send(site: &Site, envelope: &Envelope) {
     let partition = site.partition(&envelope.instance);
     let body = codec::encode(&[envelope]);
-    site.publish(codec::control_message(partition, body, Timestamp::default())).await;
+    site.publish(codec::control_message(partition, body, Timestamp::default()))
+        .await;
 }

@@ -1,6 +1,8 @@
 //! What goes wrong in an author's code, and what is recorded of it.
 
-use longhaul_examples::contracts::{JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest, OVER_LIMIT, SUM_OF_SQUARES};
+use longhaul_examples::contracts::{
+    JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest, OVER_LIMIT, SUM_OF_SQUARES,
+};
 use longhaul_shared::failure::FailureKind;
 use longhaul_shared::history::EventKind;
 use longhaul_shared::instance::{InstanceRow, Status};
@@ -23,13 +25,20 @@ pub(crate) async fn a_failing_activity_is_tried_again(site: &Site) {
     let executions = journal.executions();
     assert!(executions.values().all(|count| *count == 1), "{executions:?}");
     for line in 1..=LINES {
-        let attempts = executions.keys().filter(|execution| execution.line == line).count();
+        let attempts = executions
+            .keys()
+            .filter(|execution| execution.line == line)
+            .count();
         assert_eq!(attempts as u64, FAILURES + 1, "line {line}: {executions:?}");
     }
     let history = site.load("stubborn").await.history;
     let count = |name| history.iter().filter(|event| event.kind.name() == name).count() as u64;
     assert_eq!(count("TaskFailed"), LINES * FAILURES);
-    assert_eq!(count("TimerFired"), LINES * FAILURES, "a timer between two attempts");
+    assert_eq!(
+        count("TimerFired"),
+        LINES * FAILURES,
+        "a timer between two attempts"
+    );
     assert_eq!(count("TaskCompleted"), LINES);
 }
 
@@ -43,7 +52,9 @@ pub(crate) async fn an_exhausted_retry_policy_fails_the_instance_with_the_reason
     let row = site.ended("hopeless").await;
     failed(&row, &["No such file or directory"]);
     let history = site.load("hopeless").await.history;
-    let failures = history.iter().filter(|event| matches!(event.kind, EventKind::TaskFailed(_)));
+    let failures = history
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::TaskFailed(_)));
     assert_eq!(failures.count(), 3);
 }
 
@@ -56,7 +67,11 @@ pub(crate) async fn a_result_over_its_limit_fails_the_instance_naming_the_limit(
 
 pub(crate) async fn an_input_that_cannot_be_read_fails_the_instance_naming_the_type(site: &Site) {
     let text = Payload::json("\"twelve\"").unwrap();
-    site.client.start_by_name(SUM_OF_SQUARES.function_name(), text).id("misread").await.unwrap();
+    site.client
+        .start_by_name(SUM_OF_SQUARES.function_name(), text)
+        .id("misread")
+        .await
+        .unwrap();
     let row = site.ended("misread").await;
     let failure = failed(&row, &["u64", "twelve"]);
     assert_eq!(failure, FailureKind::Undecodable);

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use longhaul_examples::contracts::{
-    HELLO_SEQUENCE, INLINE_STEPS, REMINDER, ReminderRequest, SUM_OF_SQUARES,
-};
+use longhaul_examples::contracts::{HELLO_SEQUENCE, INLINE_STEPS, REMINDER, ReminderRequest, SUM_OF_SQUARES};
 use longhaul_shared::history::EventKind;
 
 use crate::site::Site;
@@ -36,7 +34,9 @@ async fn sum_of_squares(site: &Site, n: u64) {
     let run = site.start_new(SUM_OF_SQUARES, "sum", n).await;
     assert_eq!(site.output(&run).await, n * (n + 1) * (2 * n + 1) / 6);
     let history = site.load("sum").await.history;
-    let completed = history.iter().filter(|event| matches!(event.kind, EventKind::TaskCompleted(_)));
+    let completed = history
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::TaskCompleted(_)));
     assert_eq!(completed.count() as u64, n);
 }
 
@@ -46,15 +46,24 @@ pub(crate) async fn timers_are_never_early(site: &Site) {
     let mut runs = Vec::new();
     for after_ms in &spans {
         let request = ReminderRequest { after_ms: *after_ms };
-        runs.push(site.start_new(REMINDER, &format!("reminder-{after_ms}"), request).await);
+        runs.push(
+            site.start_new(REMINDER, &format!("reminder-{after_ms}"), request)
+                .await,
+        );
     }
     for (run, after_ms) in runs.iter().zip(spans) {
         let reminded = site.output(run).await;
         let after = site.ports.store.time().await.unwrap();
         let due = before.plus(Duration::from_millis(after_ms)).micros();
         assert!(reminded.due_micros >= due, "{reminded:?} is due before {due}");
-        assert!(reminded.woke_micros >= reminded.due_micros, "{reminded:?} is early");
-        assert!(reminded.woke_micros <= after.micros(), "{reminded:?} woke up after {after:?}");
+        assert!(
+            reminded.woke_micros >= reminded.due_micros,
+            "{reminded:?} is early"
+        );
+        assert!(
+            reminded.woke_micros <= after.micros(),
+            "{reminded:?} woke up after {after:?}"
+        );
     }
 }
 
@@ -83,6 +92,9 @@ pub(crate) async fn two_hundred_instances_get_their_own_answers(site: &Site) {
         }
     };
     let answers = join_all((0..INSTANCES).map(each)).await;
-    let wrong: Vec<_> = (0..INSTANCES).zip(answers).filter(|(_, is_right)| !is_right).collect();
+    let wrong: Vec<_> = (0..INSTANCES)
+        .zip(answers)
+        .filter(|(_, is_right)| !is_right)
+        .collect();
     assert_eq!(wrong, [], "wrong answers");
 }

@@ -15,7 +15,8 @@ pub(crate) async fn an_unknown_orchestration_waits_visibly_and_runs_once_it_is_h
     assert_eq!(shown, (Status::Pending, WaitingFor::Orchestration { name }));
 
     site.stop(Kind::Orchestrator).await;
-    let hosted = longhaul_examples::orchestrations().register(LATECOMER, |_ctx, n: u64| async move { Ok(n + 1) });
+    let hosted =
+        longhaul_examples::orchestrations().register(LATECOMER, |_ctx, n: u64| async move { Ok(n + 1) });
     site.orchestrate(hosted).await;
     assert_eq!(site.output(&run).await, 21);
     assert_eq!(site.load("early").await.row.waiting_for, None);
@@ -35,7 +36,8 @@ pub(crate) async fn an_unknown_activity_waits_visibly_and_runs_once_it_is_hosted
     let events = site.load("misspelt").await.history.len();
 
     site.stop(Kind::Activity).await;
-    site.act(longhaul_examples::activities().register(SAY_HELO, say_helo)).await;
+    site.act(longhaul_examples::activities().register(SAY_HELO, say_helo))
+        .await;
     site.output(&run).await;
     let loaded = site.load("misspelt").await;
     assert_eq!(loaded.row.waiting_for, None);

@@ -18,7 +18,10 @@ async fn a_hub_on_disk_that_is_killed_goes_on_where_it_was() {
     if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
         return be_the_victim(Path::new(&directory)).await;
     }
-    let directory = tempfile::Builder::new().prefix("longhaul-e2e-").tempdir().unwrap();
+    let directory = tempfile::Builder::new()
+        .prefix("longhaul-e2e-")
+        .tempdir()
+        .unwrap();
     let journal = Journal::at(journal_in(directory.path()));
     let enough = usize::try_from(LINES / 2).unwrap();
 
@@ -28,7 +31,10 @@ async fn a_hub_on_disk_that_is_killed_goes_on_where_it_was() {
     })
     .unwrap();
     victim.kill();
-    assert!(journal.len() < usize::try_from(LINES).unwrap(), "it was done before it was killed");
+    assert!(
+        journal.len() < usize::try_from(LINES).unwrap(),
+        "it was done before it was killed"
+    );
 
     let mut survivor = Victim::start(directory.path());
     longhaul_tests::servers::poll_until("the work is done", DEADLINE, || {
@@ -56,7 +62,11 @@ async fn be_the_victim(directory: &Path) {
         each_ms: 100,
         ..Journal::at(journal_in(directory)).request(LINES)
     };
-    let start = site.client.start(JOURNAL_FAN_OUT, request).id("half-way").start_id("half-way");
+    let start = site
+        .client
+        .start(JOURNAL_FAN_OUT, request)
+        .id("half-way")
+        .start_id("half-way");
     site.output(&start.await.unwrap()).await;
     site.close().await;
 }
@@ -77,7 +87,9 @@ impl Victim {
 
     /// Whether it has come to its end, which must be a good one.
     fn has_ended(&mut self) -> anyhow::Result<bool> {
-        let Some(status) = self.0.try_wait()? else { return Ok(false) };
+        let Some(status) = self.0.try_wait()? else {
+            return Ok(false);
+        };
         anyhow::ensure!(status.success(), "the hub's process ended: {status}");
         Ok(true)
     }

@@ -56,15 +56,28 @@ impl Load {
 
     /// Waits until a quarter of the lines is written, and makes sure that more are to come.
     pub(super) async fn is_in_flight(&self, site: &Site) {
-        let lines: usize = self.runs.iter().map(|(_, lines)| usize::try_from(*lines).unwrap()).sum();
+        let lines: usize = self
+            .runs
+            .iter()
+            .map(|(_, lines)| usize::try_from(*lines).unwrap())
+            .sum();
         let what = "a quarter of the work is done";
-        site.wait_until(what, DEADLINE, async || (self.journal.len() >= lines / 4).then_some(())).await;
-        assert!(self.journal.len() < lines, "all work was done before anything could die");
+        site.wait_until(what, DEADLINE, async || {
+            (self.journal.len() >= lines / 4).then_some(())
+        })
+        .await;
+        assert!(
+            self.journal.len() < lines,
+            "all work was done before anything could die"
+        );
     }
 
     /// Waits until everything has completed, and checks that no line was written more often than it had faults.
     pub(super) async fn completes(&self, site: &Site, faults: usize) {
-        let outputs = self.runs.iter().map(|(run, _)| site.output_within(run, RECOVERED_WITHIN));
+        let outputs = self
+            .runs
+            .iter()
+            .map(|(run, _)| site.output_within(run, RECOVERED_WITHIN));
         let outputs = join_all(outputs).await;
         for ((run, lines), output) in self.runs.iter().zip(outputs) {
             assert_eq!(output, *lines, "{}", run.id());

@@ -97,7 +97,9 @@ fn are_on_disk(rabbit: &RabbitServer, site: &Site) {
     let names = control.chain(["act.default", "intake", "dead", "epoch.1"].map(str::to_owned));
     block_in_place(|| {
         for name in names {
-            rabbit.wait_until_on_disk(&format!("lh.{}.v1.{name}", site.hub)).unwrap();
+            rabbit
+                .wait_until_on_disk(&format!("lh.{}.v1.{name}", site.hub))
+                .unwrap();
         }
     });
 }

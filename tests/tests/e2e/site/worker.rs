@@ -21,7 +21,10 @@ const LAST_LINES: usize = 60;
 
 /// A running worker. Dropping it kills it.
 pub(super) enum Worker {
-    Task { stop: CancellationToken, task: TaskHandle },
+    Task {
+        stop: CancellationToken,
+        task: TaskHandle,
+    },
     Process(Running),
 }
 
@@ -66,7 +69,9 @@ pub(super) fn process(binary: Binary, arguments: &[String]) -> Worker {
 
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let end = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
+    let end = lines
+        .get(lines.len().saturating_sub(LAST_LINES)..)
+        .unwrap_or_default();
     end.join("\n")
 }
 
