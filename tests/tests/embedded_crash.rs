@@ -4,6 +4,15 @@
 //! The child prints a line for everything the store accepted, after it was accepted. So whatever was printed
 //! must be there, whole and without gaps, and of what was not printed at most the change under way.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
