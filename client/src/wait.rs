@@ -8,7 +8,7 @@ use std::time::Duration;
 use longhaul_sdk::{Failure, Payload};
 use longhaul_shared::failure::FailureKind;
 use longhaul_shared::id::{HubName, InstanceId};
-use longhaul_shared::instance::{InstanceRow, Status};
+use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::payload::DecodeError;
 use longhaul_shared::port::{Runtime, StoreError};
 use serde::de::DeserializeOwned;
@@ -48,7 +48,7 @@ pub enum WaitError {
         hub: HubName,
     },
     /// It has not ended in the time given; it goes on.
-    #[error("instance {id} has not ended within {limit:?}: it is {status}")]
+    #[error("instance {id} has not ended within {limit:?}: it is {status}{}", and_waits_for(waiting_for.as_deref()))]
     TimedOut {
         /// The instance.
         id: InstanceId,
@@ -56,6 +56,8 @@ pub enum WaitError {
         limit: Duration,
         /// Where it stands.
         status: Status,
+        /// Whose move it is, when it is not its own and not a timer's or a running activity's.
+        waiting_for: Option<Box<WaitingFor>>,
     },
     /// It completed, but its output is not what the contract says.
     #[error("instance {id} completed, but its output cannot be read")]
@@ -68,6 +70,12 @@ pub enum WaitError {
     /// The store does not serve.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn and_waits_for(waiting_for: Option<&WaitingFor>) -> String {
+    waiting_for.map_or(String::new(), |waiting_for| {
+        format!(" (waiting for: {waiting_for})")
+    })
 }
 
 fn because(reason: &str) -> String {
@@ -129,12 +137,13 @@ impl<O: DeserializeOwned + 'static> Handle<O> {
         let ask = |slice| ports.store.wait_terminal(self.id(), slice);
         let ended = until_ended(&ports.runtime, limit, ask).await;
         ended.map_err(|unended| match (unended, limit) {
-            (Unended::Is(status), Some(limit)) => WaitError::TimedOut {
+            (Unended::Open(status, waiting_for), Some(limit)) => WaitError::TimedOut {
                 id: self.id().clone(),
                 limit,
                 status,
+                waiting_for: waiting_for.map(Box::new),
             },
-            (Unended::Unknown | Unended::Is(_), _) => WaitError::Unknown {
+            (Unended::Unknown | Unended::Open(..), _) => WaitError::Unknown {
                 id: self.id().clone(),
                 hub: self.client().hub().clone(),
             },
@@ -153,8 +162,8 @@ fn unsaid() -> Failure {
 enum Unended {
     /// There is no such instance.
     Unknown,
-    /// The time is over, and it stands there.
-    Is(Status),
+    /// The time is over, and it stands there, waiting for that.
+    Open(Status, Option<WaitingFor>),
     /// The store does not serve, and the time for more attempts is over or they are of no use.
     Store(StoreError),
 }
@@ -177,7 +186,7 @@ where
         match answer {
             Ok(None) => return Err(Unended::Unknown),
             Ok(Some(row)) if row.status.is_terminal() => return Ok(row),
-            Ok(Some(row)) if is_over => return Err(Unended::Is(row.status)),
+            Ok(Some(row)) if is_over => return Err(Unended::Open(row.status, row.waiting_for)),
             Ok(Some(_)) => backoff.reset(),
             Err(error) if error.is_retryable() && !is_over => {
                 tracing::debug!(%error, "the store does not answer a wait; asking again");
@@ -243,7 +252,7 @@ mod tests {
         let limit = Some(SLICE + Duration::from_secs(1));
         let running = || Ok(Some(row(Status::Running)));
         let (ended, asked) = waited(limit, vec![running(), running()]).await;
-        assert_eq!(ended, Err("Is(Running)".to_owned()));
+        assert_eq!(ended, Err("Open(Running, None)".to_owned()));
         assert_eq!(asked, [SLICE, Duration::from_secs(1)]);
 
         let out = (0..1_000).map(|_| Err(unavailable())).collect();

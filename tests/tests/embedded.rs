@@ -1,16 +1,19 @@
 //! What only the embedded hub promises: it survives a restart, lives in one process at a time, and says what is
 //! wrong with its directory. What every hub promises is in the conformance suites.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures::future::join_all;
 use longhaul_backends::embedded::{Clock, Embedded};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_shared::id::{Epoch, ExecutionId, FunctionName, InstanceId, QueueName, StartId};
-use longhaul_shared::instance::{StartInstance, Status};
+use longhaul_shared::instance::{InstanceRow, StartInstance, Status};
 use longhaul_shared::message::{Destination, Envelope};
 use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{
@@ -169,6 +172,53 @@ async fn a_damaged_file_is_called_damaged() {
     }
     fs::write(&file, sound).unwrap();
     open(dir.path()).expect("the sound file opens");
+}
+
+/// Whatever byte is flipped while the hub is closed: it opens and shows what was there, or says that it is damaged.
+#[tokio::test]
+async fn a_flipped_byte_is_never_believed() {
+    const INSTANCES: usize = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).unwrap();
+    let store = hub.store();
+    store.open_hub(SETTINGS).await.unwrap();
+    let names: Vec<_> = (0..INSTANCES)
+        .map(|number| format!("instance {number}"))
+        .collect();
+    join_all(names.iter().map(|name| create(&store, name))).await;
+    let before = rows(&store, &names).await;
+    drop((store, hub));
+    let file = dir.path().join("longhaul.redb");
+    let sound = fs::read(&file).unwrap();
+    let mut found = 0;
+    for round in 0..60_usize {
+        // Half of the flips hit the first pages, where the header and the roots are.
+        let range = if round % 2 == 0 { 8_192 } else { sound.len() };
+        let at = round.wrapping_mul(0x9e37_79b9) % range;
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1 << (round % 8);
+        fs::write(&file, damaged).unwrap();
+        match open(dir.path()) {
+            Ok(hub) => assert_eq!(rows(&hub.store(), &names).await, before, "byte {at}"),
+            Err(error) => {
+                assert!(error.to_string().contains("LH1109"), "byte {at}: {error}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 5, "only {found} of 60 flips hit anything");
+}
+
+async fn rows(store: &Arc<dyn Store>, names: &[String]) -> Vec<InstanceRow> {
+    let request = |name: &String| LoadRequest {
+        id: InstanceId::new(name).unwrap(),
+        history: true,
+    };
+    let loaded = store.load(names.iter().map(request).collect()).await;
+    loaded
+        .into_iter()
+        .map(|loaded| loaded.unwrap().unwrap().row)
+        .collect()
 }
 
 #[tokio::test]

@@ -69,7 +69,12 @@ impl Disk {
         let path = dir.join(FILE);
         let opener: Opener = Box::new({
             let path = path.clone();
-            move || Database::builder().set_cache_size(CACHE_BYTES).create(&path)
+            move || {
+                Database::builder()
+                    .set_cache_size(CACHE_BYTES)
+                    .set_check_integrity_on_open(true)
+                    .create(&path)
+            }
         });
         Self::start(dir, path, opener, clock)
     }
@@ -230,8 +235,9 @@ fn scan(
     Ok(())
 }
 
-/// Opens a database of which nothing is known. redb trusts a file that was closed properly, so one that was
-/// damaged since may make it panic.
+/// Opens a database of which nothing is known. It is read as a whole and checked, since redb checks nothing when
+/// it reads later: damage would come back as other data, or as a panic. A header that contradicts itself may make
+/// it panic even so.
 fn first_opening(opener: &Opener) -> Result<Database, DatabaseError> {
     catch_unwind(AssertUnwindSafe(opener)).unwrap_or_else(|_panic| {
         let reason = "its contents contradict each other".to_owned();

@@ -5,7 +5,7 @@
 //! therefore tried once more at once, so that an idle one that a server closed costs nobody an error.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
@@ -87,8 +87,12 @@ impl Server {
 
     /// A connection that is opened when it is first used.
     pub(super) fn connect_later(&self) -> Result<Link, StoreError> {
+        Ok(Link::new(self, self.manager()?))
+    }
+
+    /// A connection that begins with the first call.
+    fn manager(&self) -> Result<ConnectionManager, StoreError> {
         ConnectionManager::new_lazy_with_config(self.client.clone(), self.manager_config())
-            .map(|manager| Link::new(self, manager))
             .map_err(|error| store_error(&self.address, "the connection", &error))
     }
 
@@ -123,7 +127,8 @@ impl Server {
 /// One multiplexed connection, replaced when it is lost. Any number of calls may be under way at once.
 pub(super) struct Link {
     server: Server,
-    manager: Mutex<ConnectionManager>,
+    /// The connection, and which one it is: of many calls that find it broken only one replaces it.
+    manager: Mutex<(u64, ConnectionManager)>,
     silent_calls: AtomicU32,
     calls_under_way: AtomicUsize,
 }
@@ -132,7 +137,7 @@ impl Link {
     fn new(server: &Server, manager: ConnectionManager) -> Self {
         Self {
             server: server.clone(),
-            manager: Mutex::new(manager),
+            manager: Mutex::new((0, manager)),
             silent_calls: AtomicU32::new(0),
             calls_under_way: AtomicUsize::new(0),
         }
@@ -151,21 +156,21 @@ impl Link {
         let _under_way = UnderWay::begin(&self.calls_under_way);
         let mut tried_again = false;
         loop {
-            let mut manager = self.manager();
+            let (generation, mut manager) = self.manager();
             let call = commands.query_async::<Vec<RedisResult<Value>>>(&mut manager);
             match within(&self.server.runtime, self.server.patience(), call).await {
                 Ok(Ok(answers)) => {
-                    self.heard(&answers);
+                    self.heard(generation, &answers);
                     return Ok(answers);
                 }
                 Ok(Err(error)) => {
                     if !error.is_io_error() {
                         // redis-rs tries to connect anew only after an i/o error: an attempt that the server
                         // refused, say for too many clients, would be its answer for ever.
-                        self.replace("the connection was refused");
+                        self.replace(generation, "the connection was refused");
                     }
                     if error.is_timeout() {
-                        self.unheard();
+                        self.unheard(generation);
                     } else if !tried_again {
                         tried_again = true;
                         continue;
@@ -173,7 +178,7 @@ impl Link {
                     return Err(store_error(self.address(), "the answer to a pipeline", &error));
                 }
                 Err(elapsed) => {
-                    self.unheard();
+                    self.unheard(generation);
                     return Err(unavailable(self.address(), elapsed.to_string()));
                 }
             }
@@ -184,38 +189,42 @@ impl Link {
         self.server.address()
     }
 
-    fn manager(&self) -> ConnectionManager {
-        self.manager
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn manager(&self) -> (u64, ConnectionManager) {
+        self.locked().clone()
     }
 
-    fn heard(&self, answers: &[RedisResult<Value>]) {
+    fn locked(&self) -> MutexGuard<'_, (u64, ConnectionManager)> {
+        self.manager.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self, generation: u64, answers: &[RedisResult<Value>]) {
         self.silent_calls.store(0, Ordering::Relaxed);
         if answers
             .iter()
             .any(|answer| answer.as_ref().is_err_and(tells_of_another_primary))
         {
-            self.replace("the server is not the primary");
+            self.replace(generation, "the server is not the primary");
         }
     }
 
-    fn unheard(&self) {
+    fn unheard(&self, generation: u64) {
         if self.silent_calls.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS_MAX {
-            self.replace("it does not answer");
+            self.replace(generation, "it does not answer");
         }
     }
 
-    /// Drops the connection and resolves the address anew with the next call.
-    fn replace(&self, why: &'static str) {
-        tracing::warn!(address = self.address(), why, "connecting to Redis anew");
+    /// Drops this connection, unless that has been done, and resolves the address anew with the next call.
+    fn replace(&self, generation: u64, why: &'static str) {
+        let mut current = self.locked();
+        if current.0 != generation {
+            return;
+        }
         self.silent_calls.store(0, Ordering::Relaxed);
-        match ConnectionManager::new_lazy_with_config(
-            self.server.client.clone(),
-            self.server.manager_config(),
-        ) {
-            Ok(fresh) => *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = fresh,
+        match self.server.manager() {
+            Ok(fresh) => {
+                tracing::warn!(address = self.address(), why, "connecting to Redis anew");
+                *current = (generation + 1, fresh);
+            }
             Err(error) => tracing::error!(%error, "a connection that was good is refused"),
         }
     }

@@ -57,17 +57,64 @@ fn page(events: &[HistoryEvent]) -> Page {
     }
 }
 
-/// The name first, then what else the event says: `copy_file  input={"from":"a"}`.
+/// What is worth a glance first, then what else the event says: `copy_file  input={"from":"a"}`.
 fn details(event: &HistoryEvent) -> String {
-    let fields = json::details(&event.kind);
-    let name = fields.get("name").and_then(Value::as_str).map(str::to_owned);
-    let others = fields
-        .iter()
-        .filter(|(field, _)| !matches!(field.as_str(), "name" | "start_id"));
-    let others = others.map(|(field, value)| match (field.as_str(), value) {
-        ("failure", failure) => format!("failure={}", failure["message"]),
-        (field @ ("due" | "status" | "place"), Value::String(text)) => format!("{field}={text}"),
-        (field, value) => format!("{field}={value}"),
+    let mut fields = json::details(&event.kind);
+    fields.remove("start_id");
+    let first = ["name", "status", "reason", "due"].map(|field| fields.remove(field));
+    let first = first.into_iter().flatten().map(|value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
     });
-    name.into_iter().chain(others).collect::<Vec<_>>().join("  ")
+    let failure = fields
+        .remove("failure")
+        .and_then(|failure| match failure.get("message") {
+            Some(Value::String(message)) => Some(message.clone()),
+            _ => None,
+        });
+    let others = fields.iter().map(|(field, value)| match value {
+        Value::String(text) if field == "place" => format!("{field}={text}"),
+        value => format!("{field}={value}"),
+    });
+    first.chain(failure).chain(others).collect::<Vec<_>>().join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_sdk::{Failure, Payload, Timestamp};
+    use longhaul_shared::failure::FailureKind;
+    use longhaul_shared::history::{EventKind, ExecutionCompleted, Place, TaskScheduled};
+    use longhaul_shared::id::{Fingerprint, FunctionName, QueueName, TaskId};
+    use longhaul_shared::instance::Status;
+
+    use super::*;
+
+    fn check(kind: EventKind, expected: &str) {
+        let time = Timestamp::from_micros(0);
+        assert_eq!(details(&HistoryEvent { time, kind }), expected);
+    }
+
+    #[test]
+    fn details_begin_with_what_is_worth_a_glance() {
+        check(EventKind::OrchestratorStarted, "");
+        let scheduled = TaskScheduled {
+            task: TaskId(1),
+            name: FunctionName::new("copy_file").unwrap(),
+            fingerprint: Fingerprint(0),
+            place: Place::Queue(QueueName::default()),
+            input: Some(Payload::json(r#"{"from":"a"}"#).unwrap()),
+            timeout: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        check(
+            EventKind::TaskScheduled(scheduled),
+            r#"copy_file  input={"from":"a"}  place=queue default"#,
+        );
+        let failed = ExecutionCompleted {
+            status: Status::Failed,
+            output: None,
+            failure: Some(Failure::new(FailureKind::Application, "disk full")),
+        };
+        check(EventKind::ExecutionCompleted(failed), "Failed  disk full");
+    }
 }

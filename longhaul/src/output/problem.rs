@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use longhaul_backends::config::ConfigError;
+use longhaul_backends::open::OpenError;
 use longhaul_shared::code::{self, Code};
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub(super) struct Problem {
     what: String,
     code: Option<Code>,
     is_usage: bool,
+    /// Whether the error says itself what to do.
+    has_remedy: bool,
 }
 
 impl Problem {
@@ -43,15 +46,15 @@ impl Problem {
         Some(Self {
             code: code_in(&what),
             is_usage: error.is::<Usage>() || error.is::<ConfigError>(),
+            has_remedy: error.is::<OpenError>() || error.is::<ConfigError>(),
             what,
         })
     }
 
-    /// What to do, unless the error already says so.
+    /// What to do, unless the error says it.
     fn fix(&self) -> Option<&'static str> {
         let fix = self.code?.fix();
-        let is_generic = self.code == Some(code::CONFIG_INVALID);
-        (!is_generic && !self.what.contains(fix.trim_end_matches('.'))).then_some(fix)
+        (!self.has_remedy && !self.what.contains(fix.trim_end_matches('.'))).then_some(fix)
     }
 
     pub(super) fn render(&self, color: bool) -> String {

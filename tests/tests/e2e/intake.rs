@@ -107,6 +107,11 @@ async fn a_start_published_again_runs_once_and_is_not_parked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "it is a table of bad messages"
+)]
 async fn what_is_not_a_start_is_parked_with_its_reason_and_hurts_nobody() {
     let site = Site::start(Backend::Fleet).await;
     let foreign = Foreign::connect(&site).await;

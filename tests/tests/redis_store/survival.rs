@@ -227,7 +227,7 @@ async fn a_full_server_refuses_starts_and_lets_running_work_end() {
 #[tokio::test]
 async fn a_server_that_stops_answering_is_an_error_in_time_and_none_afterwards() {
     let mut server = RedisServer::start().unwrap();
-    let short = Duration::from_millis(200);
+    let short = Duration::from_millis(500);
     let timeouts = RedisTimeouts {
         connect: short,
         response: short,
@@ -242,7 +242,7 @@ async fn a_server_that_stops_answering_is_an_error_in_time_and_none_afterwards()
         let error = bench.commit(&turn).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     }
-    assert!(bench.runtime.now().since(begun) < Duration::from_secs(10));
+    assert!(bench.runtime.now().since(begun) < DEADLINE);
     server.thaw().unwrap();
     let outcome = bench.insist(|| bench.commit(&turn)).await;
     assert!(

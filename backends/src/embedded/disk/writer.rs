@@ -1,6 +1,7 @@
 //! Owns the thread that writes: takes what waits, puts it into one transaction, syncs, then tells everybody.
 //! Never tells anybody anything before the sync.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::super::clock::HubClock;
 use super::super::engine::{Done, Step, View, Visit};
 use super::super::keys;
 use super::note::OwnerNote;
-use super::{File, TABLE, get, scan};
+use super::{File, TABLE, damaged, get, scan};
 
 /// Most changes in one transaction, and most bytes before another caller's changes wait for the next one: so
 /// that no caller waits long for the others.
@@ -65,7 +66,10 @@ impl Writer {
     /// Writes until no caller is left.
     pub(super) fn run(mut self) {
         while let Some(steps) = self.waiting.blocking_recv() {
-            self.transact(Some(steps));
+            // Only a file that was damaged while it was open makes redb panic.
+            if catch_unwind(AssertUnwindSafe(|| self.transact(Some(steps)))).is_err() {
+                self.failed = Some(damaged(&self.file.path, "redb panicked: see the log"));
+            }
         }
         // Keeps the newest time that was told, for a clock that has gone back at the next start.
         self.transact(None);
