@@ -9,6 +9,8 @@ use futures::future::join_all;
 use longhaul_shared::time::Timestamp;
 use redb::StorageBackend;
 
+use bytes::Bytes;
+
 use super::super::clock::{Clock, HubClock};
 use super::super::engine::{Batch, answered, step};
 use super::super::record::{self, HubRecord, SCHEMA};

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::super::clock::HubClock;
 use super::super::engine::{Done, Step, View, Visit};
 use super::super::keys;
+use super::file::{File, TABLE, damaged, get, scan};
 use super::note::OwnerNote;
-use super::{File, TABLE, damaged, get, scan};
 
 /// Most changes in one transaction, and most bytes before another caller's changes wait for the next one: so
 /// that no caller waits long for the others.
