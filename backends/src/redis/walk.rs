@@ -45,6 +45,10 @@ impl Position {
 
     fn parse(cursor: &str) -> Option<Self> {
         let (micros, digits) = cursor.split_once(':')?;
+        // A sign would pass for a digit.
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
         let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
         let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
         Some(Self {
