@@ -223,6 +223,7 @@ macro_rules! broker_conformance {
             }
             consume {
                 no_more_than_prefetch_is_handed_out,
+                an_ack_wakes_who_waits,
                 a_dropped_wait_loses_nothing,
                 a_wait_ends_when_a_message_comes,
                 competing_consumers_share_the_work,

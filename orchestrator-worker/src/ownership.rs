@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
+use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, QueueName, WorkerId};
 use longhaul_shared::port::{
     BrokerError, LeaseOutcome, LeaseRenewal, Monotonic, Ports, StoreError, TaskHandle, WorkerRow, within,
 };
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::consumer::Consumer;
 use crate::counters::Counters;
@@ -39,6 +40,7 @@ pub(crate) struct Ownership {
     pub(crate) worker: WorkerRow,
     pub(crate) partitions: u16,
     pub(crate) settings: Settings,
+    pub(crate) clock: Arc<HubClock>,
     pub(crate) relay: Relay,
     pub(crate) committer: Committer,
     pub(crate) events: mpsc::Sender<Event>,
@@ -104,6 +106,10 @@ impl Ownership {
         {
             Ok(live) => self.live = live,
             Err(error) => tracing::warn!(%error, "the list of workers could not be read"),
+        }
+        match self.ports.store.time().await {
+            Ok(now) => self.clock.set(now),
+            Err(error) => tracing::warn!(%error, "the store's clock could not be read"),
         }
         let asked = self.ports.runtime.now();
         let renewals: Vec<_> = self
@@ -474,26 +480,23 @@ pub(crate) enum EpochError {
 }
 
 /// The epoch whose marker the broker holds, after raising it if the marker of `known` is gone. The marker is
-/// looked for before anything is declared, and left behind after everything is.
+/// looked for before anything is declared.
 ///
 /// # Errors
 /// [`EpochError`]: to be settled again.
 pub(crate) async fn settle_epoch(ports: &Ports, known: Epoch, partitions: u16) -> Result<Epoch, EpochError> {
     let mut epoch = known;
-    // Another worker may have raised it meanwhile; then its marker is the one to look for.
     while !ports.broker.has_epoch(epoch).await? {
-        let now = ports.store.advance_epoch(epoch).await?;
-        if now == Epoch(epoch.0 + 1) {
-            if epoch > Epoch(0) {
-                tracing::warn!(epoch = %now, "the broker has lost its queues; everything open is sent again");
-            }
-            ports
-                .broker
-                .declare(partitions, &[longhaul_shared::id::QueueName::default()])
-                .await?;
-            ports.broker.declare_epoch(now).await?;
+        let is_loss = epoch >= FIRST_EPOCH;
+        let next = Epoch(epoch.0 + 1);
+        // The marker is left before the number is raised: whoever reads the number finds its marker, also a worker
+        // that starts at the same time. Another may have raised it further meanwhile.
+        ports.broker.declare(partitions, &[QueueName::default()]).await?;
+        ports.broker.declare_epoch(next).await?;
+        epoch = ports.store.advance_epoch(epoch).await?;
+        if is_loss {
+            tracing::warn!(%epoch, "the broker has lost its queues; everything open is sent again");
         }
-        epoch = now;
     }
     ports.broker.declare(partitions, &[]).await?;
     Ok(epoch)

@@ -162,7 +162,7 @@ impl OrchestratorWorker {
             executor,
             committer: committer.clone(),
             relay: relay.clone(),
-            clock,
+            clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
             settings: settings.clone(),
             replays: Semaphore::new(settings.replays_max),
@@ -172,6 +172,7 @@ impl OrchestratorWorker {
         let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
+            clock,
             relay,
             committer,
             ports,

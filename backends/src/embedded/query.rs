@@ -26,6 +26,10 @@ struct Piece {
 }
 
 pub(super) fn run(view: &dyn View, query: &Query) -> Result<QueryPage, StoreError> {
+    run_within(view, query, ENTRIES_LOOKED_AT_MAX)
+}
+
+fn run_within(view: &dyn View, query: &Query, looked_at_max: usize) -> Result<QueryPage, StoreError> {
     let after = match &query.page.cursor {
         None => None,
         Some(cursor) => {
@@ -41,7 +45,7 @@ pub(super) fn run(view: &dyn View, query: &Query) -> Result<QueryPage, StoreErro
     let mut places = Vec::new();
     let mut until: Option<Vec<u8>> = None;
     for status in wanted {
-        let piece = piece(view, query, status, after.as_deref(), limit)?;
+        let piece = piece(view, query, status, after.as_deref(), looked_at_max)?;
         places.extend(piece.places);
         until = match (until, piece.until) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -69,8 +73,9 @@ fn piece(
     query: &Query,
     status: Status,
     after: Option<&[u8]>,
-    limit: usize,
+    looked_at_max: usize,
 ) -> Result<Piece, StoreError> {
+    let limit = page::size(&query.page);
     let range = match after {
         Some(after) => keys::under_after(keys::index(status), after),
         None => keys::under(keys::index(status)),
@@ -82,7 +87,7 @@ fn piece(
         until: None,
     };
     view.scan(range, &mut |key, name| {
-        if looked_at == ENTRIES_LOOKED_AT_MAX || piece.places.len() == limit {
+        if looked_at == looked_at_max || piece.places.len() == limit {
             piece.until = Some(std::mem::take(&mut last));
             return Ok(ControlFlow::Break(()));
         }
@@ -121,4 +126,67 @@ fn summary(view: &dyn View, place: &[u8]) -> Result<InstanceSummary, StoreError>
 fn cursor(place: &[u8]) -> Result<String, StoreError> {
     let (created, id) = keys::read_place(place).ok_or_else(|| record::foreign_key(place))?;
     Ok(page::timed_cursor(created, &id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use longhaul_shared::id::{CommitNumber, EventSeq, ExecutionId, FunctionName, InstanceId};
+    use longhaul_shared::port::PageRequest;
+    use longhaul_shared::time::Timestamp;
+
+    use super::*;
+
+    /// Instances of every status, every seventh of them under a rare name.
+    fn hub(instances: i64) -> BTreeMap<Vec<u8>, Bytes> {
+        let mut entries = BTreeMap::new();
+        for number in 0..instances {
+            let id = InstanceId::new(number.to_string()).unwrap();
+            let name = if number % 7 == 0 { "rare" } else { "common" };
+            let at = usize::try_from(number * number / 3).unwrap();
+            let head = Head {
+                name: FunctionName::new(name).unwrap(),
+                created: Timestamp::from_micros(number),
+                execution: ExecutionId::from_bits(1),
+                status: Status::ALL[at % 5],
+                commit_number: CommitNumber(0),
+                last_commit: None,
+                last_seq: EventSeq(0),
+                changed: Timestamp::from_micros(number),
+                waiting_for: None,
+                ready: None,
+                inbox: 0,
+                has_ending: false,
+            };
+            let key = keys::index_entry(head.status, head.created, &id);
+            entries.insert(key, Bytes::copy_from_slice(name.as_bytes()));
+            entries.insert(keys::head(&id), record::bytes(&head));
+        }
+        entries
+    }
+
+    #[test]
+    fn pages_that_end_early_neither_skip_nor_repeat() {
+        let hub = hub(200);
+        for (limit, looked_at_max) in [(1, 1), (3, 2), (10, 3), (10, 50), (100, 7), (1, 1_000)] {
+            let mut query = Query {
+                name: Some(FunctionName::new("rare").unwrap()),
+                page: PageRequest { cursor: None, limit },
+                ..Query::default()
+            };
+            let mut seen = Vec::new();
+            loop {
+                let page = run_within(&hub, &query, looked_at_max).unwrap();
+                seen.extend(page.instances.iter().map(|instance| instance.created.micros()));
+                if page.next.is_none() {
+                    break;
+                }
+                query.page.cursor = page.next;
+            }
+            let rare: Vec<_> = (0..200).rev().filter(|number| number % 7 == 0).collect();
+            assert_eq!(seen, rare, "limit {limit}, looked at {looked_at_max}");
+        }
+    }
 }

@@ -216,6 +216,10 @@ impl Link {
                 // An error of a channel comes here too.
                 Some(Event::Error(error)) if !status.connected() => return refusal::words(&error),
                 _ if !status.connected() => return "the connection was closed".to_owned(),
+                // What happened before there was a listener made no event.
+                None if status.blocked() && self.blocked().is_none() => {
+                    self.set_blocked(Some("no reason given"))
+                }
                 _ => {}
             }
         }

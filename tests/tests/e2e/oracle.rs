@@ -12,7 +12,7 @@ use longhaul_shared::time::Timestamp;
 
 use crate::site::{DEADLINE, Site};
 
-/// Checks every instance of the hub, then that nothing sent is unconfirmed for ever.
+/// Checks every instance of the hub, then that no loss was made up, and that nothing sent is unconfirmed for ever.
 pub(crate) async fn check(site: &Site) {
     for listed in site.list().await {
         let loaded = site.load(listed.id.as_str()).await;
@@ -30,6 +30,11 @@ pub(crate) async fn check(site: &Site) {
             );
         }
     }
+    assert_eq!(
+        site.epoch().await,
+        site.epoch_expected(),
+        "work is sent again only if the broker lost it"
+    );
     for partition in site.partitions() {
         let what = format!("the outbox of partition {partition} is empty");
         site.wait_until(&what, DEADLINE, async || {

@@ -4,6 +4,7 @@
 mod worker;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{HubName, InstanceId, PartitionId};
+use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
@@ -66,6 +67,8 @@ pub(crate) struct Site {
     tuning: Tuning,
     orchestrators: Mutex<Vec<Worker>>,
     activities: Mutex<Vec<Worker>>,
+    /// How often the broker has lost its data.
+    losses: AtomicU64,
     directory: TempDir,
 }
 
@@ -155,6 +158,7 @@ impl Site {
             tuning,
             orchestrators: Mutex::default(),
             activities: Mutex::default(),
+            losses: AtomicU64::new(0),
             directory,
         }
     }
@@ -164,6 +168,24 @@ impl Site {
         oracle::check(&self).await;
         self.stop(Kind::Orchestrator).await;
         self.stop(Kind::Activity).await;
+    }
+
+    /// Notes that the test has made the broker lose its data: each time, and only then, the epoch rises.
+    pub(crate) fn broker_was_wiped(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The epoch that the hub must be in: that of its making, and one more for each loss.
+    pub(crate) fn epoch_expected(&self) -> Epoch {
+        Epoch(1 + self.losses.load(Ordering::Relaxed))
+    }
+
+    /// The epoch that the hub is in.
+    pub(crate) async fn epoch(&self) -> Epoch {
+        let settings = HubSettings {
+            partitions: PARTITIONS,
+        };
+        self.ports.store.open_hub(settings).await.unwrap().epoch
     }
 
     /// A path of this name in the site's own directory, where nothing is yet.

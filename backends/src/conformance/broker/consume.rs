@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use longhaul_shared::port::within;
 
-use super::{BrokerHub, from_work, number, numbers, work};
-use crate::conformance::tasks::run;
+use super::{BrokerHub, QUIET, from_work, number, numbers, work};
+use crate::conformance::tasks::{run, soon};
 
 /// No more than `prefetch` messages are handed out without an ack; each ack lets one more come.
 pub async fn no_more_than_prefetch_is_handed_out(hub: BrokerHub) {
@@ -26,6 +26,22 @@ pub async fn no_more_than_prefetch_is_handed_out(hub: BrokerHub) {
     }
     taken.extend(hub.take(&mut *subscription, 3).await);
     assert_eq!(numbers(&taken), (0..7).collect());
+}
+
+/// Who waits with full hands is woken by an ack, from whatever task that is given.
+pub async fn an_ack_wakes_who_waits(hub: BrokerHub) {
+    hub.publish(&work(), 0..2).await;
+    let mut subscription = hub.subscribe(from_work(), 1).await;
+    let acker = subscription.acker();
+    let first = hub.next(&mut *subscription).await;
+    let mut waiting = Box::pin(subscription.next());
+    if let Ok(next) = within(&hub.runtime, QUIET, waiting.as_mut()).await {
+        panic!("one is not acknowledged: {next:?}");
+    }
+    acker.ack(first.tag);
+    let second = soon(&hub.runtime, "an ack wakes who waits", waiting).await;
+    let second = second.expect("the subscription goes on");
+    assert_ne!(number(&first), number(&second));
 }
 
 /// A wait that is given up loses no message, however often and whenever that happens.
@@ -60,7 +76,7 @@ pub async fn a_dropped_wait_loses_nothing(hub: BrokerHub) {
             }
         }
     };
-    crate::conformance::tasks::soon(&hub.runtime, "every message arrives", everything).await;
+    soon(&hub.runtime, "every message arrives", everything).await;
     publishing.answer("everything is published").await;
 }
 

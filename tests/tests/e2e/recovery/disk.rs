@@ -44,6 +44,8 @@ async fn a_hub_on_disk_that_is_killed_goes_on_where_it_was() {
     journal.check("half-way", LINES, 2);
 
     let site = Site::in_directory(directory.path()).await;
+    // What is under way within a process goes with it.
+    site.broker_was_wiped();
     let run = site.client.handle(instance("half-way")).of(JOURNAL_FAN_OUT);
     assert_eq!(site.output(&run).await, LINES);
     site.close().await;
@@ -68,7 +70,8 @@ async fn be_the_victim(directory: &Path) {
         .id("half-way")
         .start_id("half-way");
     site.output(&start.await.unwrap()).await;
-    site.close().await;
+    site.stop(Kind::Orchestrator).await;
+    site.stop(Kind::Activity).await;
 }
 
 /// The process. Dropping it kills it.

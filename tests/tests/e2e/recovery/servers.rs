@@ -59,6 +59,7 @@ async fn a_rabbitmq_that_forgets_everything_loses_nothing() {
     let mut load = Load::start(&site).await;
     load.is_in_flight(&site).await;
     block_in_place(|| rabbit.wipe()).unwrap();
+    site.broker_was_wiped();
     load.more(&site, "meanwhile", 2).await;
     load.completes(&site, 1).await;
     site.close().await;

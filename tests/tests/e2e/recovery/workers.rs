@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use longhaul_tests::servers::Servers;
+
 use super::load::Load;
 use crate::site::{Backend, Kind, Site, Tuning};
 
@@ -50,5 +52,23 @@ async fn all_workers_killed_and_replaced_lose_nothing() {
         }
     }
     load.completes(&site, 2 * EACH).await;
+    site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_start_together_take_nothing_for_lost() {
+    let servers = Servers::shared().unwrap();
+    let site = Site::on_servers(
+        servers.redis_url.to_owned(),
+        servers.amqp_url.to_owned(),
+        short_leases(),
+    )
+    .await;
+    let load = Load::start(&site).await;
+    for _ in 0..4 {
+        site.add(Kind::Orchestrator).await;
+    }
+    site.add(Kind::Activity).await;
+    load.completes(&site, 0).await;
     site.close().await;
 }
