@@ -190,11 +190,11 @@ async fn a_flipped_byte_is_never_believed() {
     drop((store, hub));
     let file = dir.path().join("longhaul.redb");
     let sound = fs::read(&file).unwrap();
+    // Most of the file is room to grow; what is not zero was written, and may still be in use.
+    let written: Vec<_> = (0..sound.len()).filter(|at| sound[*at] != 0).collect();
     let mut found = 0;
     for round in 0..60_usize {
-        // Half of the flips hit the first pages, where the header and the roots are.
-        let range = if round % 2 == 0 { 8_192 } else { sound.len() };
-        let at = round.wrapping_mul(0x9e37_79b9) % range;
+        let at = written[(2 * round + 1) * written.len() / 120];
         let mut damaged = sound.clone();
         damaged[at] ^= 1 << (round % 8);
         fs::write(&file, damaged).unwrap();
@@ -206,7 +206,7 @@ async fn a_flipped_byte_is_never_believed() {
             }
         }
     }
-    assert!(found > 5, "only {found} of 60 flips hit anything");
+    assert!(found > 5, "only {found} of 60 flips were found");
 }
 
 async fn rows(store: &Arc<dyn Store>, names: &[String]) -> Vec<InstanceRow> {
