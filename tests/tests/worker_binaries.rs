@@ -3,12 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of these tests may fail them")]
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use longhaul_tests::binaries::{Binary, Running, Signal};
 use longhaul_tests::servers::{RabbitServer, RedisServer, Servers};
+use tokio::net::TcpSocket;
 
 const WORKERS: [Binary; 2] = [Binary::OrchestratorWorker, Binary::ActivityWorker];
 
@@ -148,6 +149,48 @@ fn a_redis_that_may_lose_data_is_refused_unless_that_is_allowed() {
         allowed.signal(Signal::Terminate).unwrap();
         let (status, said) = allowed.ends(DRAINED_WITHIN).unwrap();
         assert_eq!(status.code(), Some(0), "{said}");
+    }
+}
+
+/// A port whose queue of connections is full: whoever connects waits, neither refused nor let in.
+struct FullPort {
+    place: String,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullPort {
+    fn bind() -> Self {
+        let context = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        let _context = context.enter();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap().into_std().unwrap();
+        let place = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&place, Duration::from_millis(200)) {
+            assert!(waiting.len() < 16, "the port still takes connections");
+            waiting.push(stream);
+        }
+        Self {
+            place: place.to_string(),
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_leaves_while_it_still_reaches_for_rabbitmq_says_one_line() {
+    let full = FullPort::bind();
+    let redis = RedisServer::with_config(&[("maxmemory-policy", "allkeys-lru")]).unwrap();
+    for worker in WORKERS {
+        let amqp = format!("amqp://bo:secret@{}/%2f", full.place);
+        let mut refused = start(worker, &amqp, &redis.url(), &[]);
+        assert_refused(&mut refused, &["LH1502"]);
     }
 }
 

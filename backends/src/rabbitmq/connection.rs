@@ -118,7 +118,7 @@ impl Link {
         // Without it, a thread of lapin would wait for the broker's answer for ever: there is no heartbeat yet.
         let lifeline = Lifeline::default();
         // On the heap: it is large, and seldom.
-        let handshake = Box::pin(handshake(site, purpose, limit, lifeline.socket()));
+        let handshake = Box::pin(handshake(site, purpose, lifeline.socket()));
         let connection = within(&site.runtime, limit, handshake)
             .await
             .map_err(|elapsed| refusal::unavailable(&site.address, silence(elapsed.limit)))?
@@ -267,22 +267,23 @@ impl Drop for Link {
 async fn handshake(
     site: &Site,
     purpose: Purpose,
-    limit: Duration,
     socket: Socket,
 ) -> Result<Connection, lapin::Error> {
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("{} {}", site.name, purpose.as_str()).into());
     let reactor = lapin::runtime::default_runtime()?;
-    let clock = Arc::clone(&site.runtime);
     Connection::connector(
         site.address.uri(),
         reactor,
         async move |uri: AMQPUri, reactor| {
             use lapin::tcp::AMQPUriTcpExt;
-            let silence = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
-            let stream = within(&clock, limit, uri.connect_async(&reactor))
-                .await
-                .map_err(silence)??;
+            // This runs on lapin's thread, which the end of the runtime does not wait for. A timer that is polled
+            // there after that end panics; whoever waits for the connection keeps the time instead.
+            let stream = tokio::select! {
+                biased;
+                () = socket.severed() => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+                stream = uri.connect_async(&reactor) => stream?,
+            };
             // The address refuses TLS, the only other kind of stream.
             if let AsyncTcpStream::Plain(plain) = &stream {
                 socket.hold(plain.get_ref())?;

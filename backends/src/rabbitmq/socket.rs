@@ -1,6 +1,6 @@
 //! Owns a second handle of a connection's socket, to end what lapin itself would wait for without an end: the
-//! answer to a handshake or to a farewell.
-//! Never reads or writes it.
+//! opening of the socket, the answer to a handshake or to a farewell.
+//! Never reads or writes it, and never uses a clock: lapin's thread may outlive the runtime that a clock needs.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -10,9 +10,17 @@ use std::os::fd::AsFd as AsHandle;
 use std::os::windows::io::AsSocket as AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 /// The place for the handle, for whoever opens the socket.
 #[derive(Clone, Default)]
-pub(super) struct Socket(Arc<Mutex<Hold>>);
+pub(super) struct Socket(Arc<Place>);
+
+#[derive(Default)]
+struct Place {
+    hold: Mutex<Hold>,
+    severed: CancellationToken,
+}
 
 #[derive(Default)]
 enum Hold {
@@ -41,8 +49,17 @@ impl Socket {
         Ok(())
     }
 
+    /// Completes once it is severed: nobody waits for the socket any more.
+    ///
+    /// # Cancel safety
+    /// Safe: it only looks.
+    pub(super) async fn severed(&self) {
+        self.0.severed.cancelled().await;
+    }
+
     fn sever(&self) {
         let before = std::mem::replace(&mut *self.lock(), Hold::Severed);
+        self.0.severed.cancel();
         if let Hold::Held(stream) = before {
             // It fails only when the peer was faster.
             let _ = stream.shutdown(Shutdown::Both);
@@ -50,7 +67,7 @@ impl Socket {
     }
 
     fn lock(&self) -> MutexGuard<'_, Hold> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,6 +98,8 @@ mod tests {
     use std::io::Read;
     use std::net::{Ipv4Addr, TcpListener};
 
+    use futures::FutureExt;
+
     use super::*;
 
     fn pair() -> (TcpStream, TcpStream) {
@@ -106,5 +125,14 @@ mod tests {
         let socket = lifeline.socket();
         lifeline.sever();
         assert!(socket.hold(&ours).is_err());
+    }
+
+    #[test]
+    fn whoever_opens_the_socket_hears_that_nobody_waits_for_it() {
+        let lifeline = Lifeline::default();
+        let socket = lifeline.socket();
+        assert!(socket.severed().now_or_never().is_none());
+        drop(lifeline);
+        assert!(socket.severed().now_or_never().is_some());
     }
 }
