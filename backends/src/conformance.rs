@@ -162,6 +162,11 @@ macro_rules! store_conformance {
                 renewal_keeps_a_lease,
                 renewal_tells_what_is_lost,
                 what_was_rebuilt_is_remembered,
+                a_look_tells_who_holds_what,
+                an_expired_lease_shows_its_last_holder,
+                a_consuming_holder_can_be_replaced_early,
+                an_early_wish_names_a_consuming_holder,
+                one_of_many_takes_it_early,
             }
             workers {
                 living_workers_are_listed_by_id,
@@ -234,6 +239,10 @@ macro_rules! broker_conformance {
                 what_is_acknowledged_does_not,
                 a_stale_acker_has_no_effect,
                 acks_in_any_order_count,
+            }
+            consumers {
+                consumers_are_counted,
+                a_missing_queue_has_no_consumers_to_count,
             }
             epoch {
                 a_marker_is_there_once_declared,

@@ -223,7 +223,7 @@ impl Broker for RabbitBroker {
         for queue in self.topology.queues(partitions, queues) {
             match self.role {
                 Role::Orchestrator => self.topology.declare(&link, &channel, &queue).await?,
-                Role::Client => topology::look_for(&link, &channel, &queue).await?,
+                Role::Client => drop(topology::look_for(&link, &channel, &queue).await?),
             }
         }
         link.close_channel(&channel).await;
@@ -237,6 +237,20 @@ impl Broker for RabbitBroker {
     async fn declare_epoch(&self, epoch: Epoch) -> Result<(), BrokerError> {
         self.must_declare("epochs")?;
         epoch::declare(&*self.consuming.link().await?, &self.topology, epoch).await
+    }
+
+    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
+        let link = self.consuming.link().await?;
+        let channel = link.channel().await?;
+        match topology::look_for(&link, &channel, &self.topology.queue(&source.destination())).await {
+            Ok(consumers) => {
+                link.close_channel(&channel).await;
+                Ok(Some(consumers))
+            }
+            // The channel is gone.
+            Err(BrokerError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn connection_generation(&self) -> u64 {

@@ -24,7 +24,7 @@ use longhaul_shared::id::{CommitId, FunctionName, PartitionId, WorkerId};
 use longhaul_shared::limits;
 use longhaul_shared::message::{Destination, EnvelopeBody, Incoming};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::port::{LeaseOutcome, LoadRequest, LoadedInstance};
+use longhaul_shared::port::{LeaseOutcome, LeaseWish, LoadRequest, LoadedInstance};
 
 const DOUBLE: Orchestration<u64, u64> = Orchestration::new("double");
 const RAW: Orchestration<Payload, Payload> = Orchestration::new("raw");
@@ -58,7 +58,10 @@ impl Bench {
         let store = &self.ports.store;
         let partition = PartitionId::of(id, limits::PARTITIONS_DEFAULT);
         let worker = WorkerId::new("w").unwrap();
-        let lease = store.acquire_lease(partition, &worker, 1, LIMIT).await.unwrap();
+        let lease = store
+            .acquire_lease(partition, &worker, LeaseWish::new(1, LIMIT))
+            .await
+            .unwrap();
         let LeaseOutcome::Granted { token, .. } = lease else {
             panic!("the lease is held")
         };

@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, QueueName, WorkerId};
 use longhaul_shared::port::{
-    BrokerError, LeaseOutcome, LeaseRenewal, Monotonic, Ports, StoreError, TaskHandle, WorkerRow, within,
+    BrokerError, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, StoreError, TaskHandle, WorkerRow,
+    within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -230,7 +231,7 @@ impl Ownership {
         match self
             .ports
             .store
-            .acquire_lease(partition, &self.worker.id, nonce, ttl)
+            .acquire_lease(partition, &self.worker.id, LeaseWish::new(nonce, ttl))
             .await
         {
             Ok(LeaseOutcome::Granted {

@@ -33,7 +33,7 @@ use longhaul_shared::instance::{StartInstance, Status};
 use longhaul_shared::message::{Destination, Envelope, Publication};
 use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{
-    Created, HubSettings, LeaseOutcome, LoadRequest, PageRequest, Posted, Query, Runtime, Store,
+    Created, HubSettings, LeaseOutcome, LeaseWish, LoadRequest, PageRequest, Posted, Query, Runtime, Store,
 };
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
@@ -106,7 +106,11 @@ impl Worker {
         let mut tokens = Vec::new();
         for partition in PartitionId::all(PARTITIONS) {
             let worker = WorkerId::new("child").unwrap();
-            let lease = store.acquire_lease(partition, &worker, runtime.random(), Duration::ZERO);
+            let lease = store.acquire_lease(
+                partition,
+                &worker,
+                LeaseWish::new(runtime.random(), Duration::ZERO),
+            );
             match lease.await.unwrap() {
                 LeaseOutcome::Granted { token, .. } => tokens.push(token),
                 held => panic!("the child before is dead: {held:?}"),

@@ -30,7 +30,7 @@ use longhaul_shared::id::{
 };
 use longhaul_shared::instance::{StartInstance, Status};
 use longhaul_shared::port::{
-    Created, HubSettings, LeaseOutcome, LoadRequest, LoadedInstance, PageRequest, Runtime, Store,
+    Created, HubSettings, LeaseOutcome, LeaseWish, LoadRequest, LoadedInstance, PageRequest, Runtime, Store,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -119,7 +119,7 @@ impl StoreHub {
         ttl: Duration,
     ) -> LeaseOutcome {
         self.store
-            .acquire_lease(partition, &worker_id(worker), nonce, ttl)
+            .acquire_lease(partition, &worker_id(worker), LeaseWish::new(nonce, ttl))
             .await
             .expect("the store answers a wish for a lease")
     }

@@ -211,6 +211,12 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
+    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
+        let state = self.lock();
+        let queue = state.queues.get(&source.destination());
+        Ok(queue.map(|queue| u32::try_from(queue.consumers.len()).unwrap_or(u32::MAX)))
+    }
+
     fn connection_generation(&self) -> u64 {
         // It lives and dies with this process.
         0

@@ -1,5 +1,6 @@
 //! Owns who owns a partition, and which workers live.
-//! Never takes a lease from a living owner: it expires by hub time or is given back.
+//! Never takes a lease from a living owner by itself: it expires by hub time, is given back, or is taken early by
+//! who has seen that its owner is gone.
 //!
 //! A token is good until another is given, also past its expiry: until then nobody else can have acted.
 
@@ -7,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
-use longhaul_shared::port::{LeaseOutcome, LeaseRenewal, StoreError, WorkerRow};
+use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError, WorkerRow};
 use longhaul_shared::time::Timestamp;
 
 use super::engine::{Batch, View};
@@ -23,31 +24,32 @@ pub(super) fn is_held(
     Ok(read_lease(view, partition)?.is_some_and(|lease| lease.is_held_under(token)))
 }
 
-/// Takes a lease if it is free or expired. A wish that was already granted is granted again under its token,
+/// Takes a lease if it is free, has expired, or may be taken early. A wish that was already granted is granted again under its token,
 /// since the answer may have been lost.
 pub(super) fn acquire(
     view: &dyn View,
     now: Timestamp,
     partition: PartitionId,
     worker: WorkerId,
-    nonce: u128,
-    ttl: Duration,
+    wish: &LeaseWish,
 ) -> Result<(Batch, LeaseOutcome), StoreError> {
     let mut batch = Batch::default();
     let lease = match read_lease(view, partition)? {
-        Some(lease) if lease.is_held_under(&LeaseToken::new(lease.acquisitions, nonce)) => LeaseRecord {
-            expires: now.plus(ttl),
+        Some(lease) if lease.is_held_under(&LeaseToken::new(lease.acquisitions, wish.nonce)) => LeaseRecord {
+            expires: now.plus(wish.ttl),
             ..lease
         },
         Some(LeaseRecord {
             owner: Some(owner),
+            token,
             expires,
+            consuming,
             ..
-        }) if expires > now => {
+        }) if expires > now && !may_take_early(&token, consuming, wish) => {
             let expires_in = expires.since(now);
             return Ok((batch, LeaseOutcome::Held { owner, expires_in }));
         }
-        before => given(before, now, worker, nonce, ttl),
+        before => given(before, now, worker, wish),
     };
     batch.put(keys::lease(partition), record::bytes(&lease));
     let granted = LeaseOutcome::Granted {
@@ -58,19 +60,35 @@ pub(super) fn acquire(
     Ok((batch, granted))
 }
 
-/// The lease of a new owner.
-fn given(
-    before: Option<LeaseRecord>,
+/// Whether a lease that is held under this token may be taken before it expires.
+fn may_take_early(token: &str, consuming: bool, wish: &LeaseWish) -> bool {
+    consuming && wish.early.as_ref().is_some_and(|early| early.as_str() == token)
+}
+
+/// Who holds a lease, if anybody does.
+pub(super) fn holder(
+    view: &dyn View,
     now: Timestamp,
-    worker: WorkerId,
-    nonce: u128,
-    ttl: Duration,
-) -> LeaseRecord {
+    partition: PartitionId,
+) -> Result<Option<HeldLease>, StoreError> {
+    let held = read_lease(view, partition)?.and_then(|lease| {
+        Some(HeldLease {
+            owner: lease.owner?,
+            token: LeaseToken::from(lease.token.as_str()),
+            consuming: lease.consuming,
+            expires_in: lease.expires.since(now),
+        })
+    });
+    Ok(held)
+}
+
+/// The lease of a new owner.
+fn given(before: Option<LeaseRecord>, now: Timestamp, worker: WorkerId, wish: &LeaseWish) -> LeaseRecord {
     let acquisitions = before.as_ref().map_or(0, |lease| lease.acquisitions) + 1;
     LeaseRecord {
         owner: Some(worker),
-        token: LeaseToken::new(acquisitions, nonce).as_str().to_owned(),
-        expires: now.plus(ttl),
+        token: LeaseToken::new(acquisitions, wish.nonce).as_str().to_owned(),
+        expires: now.plus(wish.ttl),
         consuming: false,
         acquisitions,
         after_expiry: before.as_ref().is_some_and(|lease| lease.owner.is_some()),

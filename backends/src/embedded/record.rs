@@ -109,7 +109,7 @@ pub(super) struct LeaseRecord {
     /// How often it was given.
     #[serde(rename = "n")]
     pub(super) acquisitions: u64,
-    /// Whether the owner before had let it expire.
+    /// Whether the owner before had not given it back.
     #[serde(rename = "ax", default)]
     pub(super) after_expiry: bool,
     #[serde(rename = "rb", default)]

@@ -16,8 +16,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest, LoadedInstance,
-    OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store, StoreError, WorkerRow,
+    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
+    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
+    StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -257,12 +258,21 @@ impl Store for EmbeddedStore {
         &self,
         partition: PartitionId,
         worker: &WorkerId,
-        nonce: u128,
-        ttl: Duration,
+        wish: LeaseWish,
     ) -> Result<LeaseOutcome, StoreError> {
         let worker = worker.clone();
-        self.change(move |view, now| lease::acquire(view, now, partition, worker, nonce, ttl))
+        self.change(move |view, now| lease::acquire(view, now, partition, worker, &wish))
             .await
+    }
+
+    async fn leases(&self, partitions: Vec<PartitionId>) -> Result<Vec<Option<HeldLease>>, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| {
+            let holders = partitions
+                .iter()
+                .map(|partition| lease::holder(view, now, *partition));
+            holders.collect()
+        })
     }
 
     async fn renew_leases(

@@ -66,6 +66,10 @@ impl Broker for Watched {
         self.broker.declare_epoch(epoch).await
     }
 
+    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
+        self.broker.consumers(source).await
+    }
+
     fn connection_generation(&self) -> u64 {
         self.broker.connection_generation()
     }

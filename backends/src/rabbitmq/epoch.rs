@@ -11,7 +11,7 @@ use super::topology::{Topology, look_for};
 pub(super) async fn has(link: &Link, topology: &Topology, epoch: Epoch) -> Result<bool, BrokerError> {
     let channel = link.channel().await?;
     match look_for(link, &channel, &topology.epoch_queue(epoch)).await {
-        Ok(()) => {
+        Ok(_consumers) => {
             link.close_channel(&channel).await;
             Ok(true)
         }

@@ -105,11 +105,12 @@ impl Topology {
     }
 }
 
-/// Looks whether a queue exists, without making it. If it does not, the channel is gone.
+/// Looks whether a queue exists, without making it, and how many consume from it. If it does not, the channel is
+/// gone.
 ///
 /// # Errors
 /// [`BrokerError::Missing`] if it does not exist.
-pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Result<u32, BrokerError> {
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
@@ -117,7 +118,7 @@ pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Res
     let found = channel.queue_declare(short(queue), options, FieldTable::default());
     link.rpc("queue.declare", found)
         .await?
-        .map(drop)
+        .map(|queue| queue.consumer_count())
         .map_err(|error| refusal::of_queue(link.address(), queue, &error))
 }
 

@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
-use longhaul_shared::port::{LeaseOutcome, LeaseRenewal, StoreError};
+use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError};
 
 use super::error::unreadable;
 use super::hub::Hub;
 use super::script::{Call, Lua};
 
 pub(super) static ACQUIRE: Lua = Lua::new(include_str!("acquire.lua"));
+pub(super) static HOLDER: Lua = Lua::new(include_str!("holder.lua"));
 pub(super) static RENEW: Lua = Lua::new(include_str!("renew.lua"));
 pub(super) static RELEASE: Lua = Lua::new(include_str!("release.lua"));
 pub(super) static MARK_REBUILT: Lua = Lua::new(include_str!("mark_rebuilt.lua"));
@@ -24,14 +25,14 @@ impl Hub {
         &self,
         partition: PartitionId,
         worker: &WorkerId,
-        nonce: u128,
-        ttl: Duration,
+        wish: &LeaseWish,
     ) -> Result<LeaseOutcome, StoreError> {
         let lease = self.keys.partition(partition).lease();
         let mut call = Call::new(&ACQUIRE, &[&lease]);
         call.arg(worker.as_str())
-            .arg(format!("{nonce:032x}"))
-            .arg(ttl.as_micros().to_string());
+            .arg(format!("{:032x}", wish.nonce))
+            .arg(wish.ttl.as_micros().to_string())
+            .arg(wish.early.as_ref().map_or("", LeaseToken::as_str));
         let answer: Vec<String> = self.call(&lease, call).await?;
         let answer: Vec<&str> = answer.iter().map(String::as_str).collect();
         let number = |text: &str| {
@@ -40,7 +41,7 @@ impl Hub {
         };
         match answer[..] {
             ["granted", acquisition, after_expiry, rebuilt] => Ok(LeaseOutcome::Granted {
-                token: LeaseToken::new(number(acquisition)?, nonce),
+                token: LeaseToken::new(number(acquisition)?, wish.nonce),
                 after_expiry: after_expiry == "1",
                 rebuilt: Epoch(number(rebuilt)?),
             }),
@@ -53,6 +54,35 @@ impl Hub {
                 "the acquire script answered something unknown",
             )),
         }
+    }
+
+    /// See [`Store::leases`](longhaul_shared::port::Store::leases).
+    pub(super) async fn leases(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<Option<HeldLease>>, StoreError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = partitions
+            .iter()
+            .map(|partition| self.keys.partition(*partition).lease())
+            .collect();
+        let calls = keys.iter().map(|key| Call::new(&HOLDER, &[key])).collect();
+        let answers = self.call_all(calls).await?;
+        let leases = keys.iter().zip(answers).map(|(key, answer)| {
+            let held: Option<(String, String, bool, u64)> = self.answer(key, answer)?;
+            held.map(|(owner, token, consuming, micros)| {
+                Ok(HeldLease {
+                    owner: WorkerId::new(owner).map_err(|error| unreadable(key, error.to_string()))?,
+                    token: LeaseToken::from(token.as_str()),
+                    consuming,
+                    expires_in: Duration::from_micros(micros),
+                })
+            })
+            .transpose()
+        });
+        leases.collect()
     }
 
     /// See [`Store::renew_leases`](longhaul_shared::port::Store::renew_leases).

@@ -15,8 +15,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest, LoadedInstance,
-    OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store, StoreError, WorkerRow,
+    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
+    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
+    StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -27,7 +28,7 @@ use super::wait::Waiting;
 use super::{commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
 
 /// Every script there is, made known to the server with the first connection.
-static SCRIPTS: [&Lua; 14] = [
+static SCRIPTS: [&Lua; 15] = [
     &hub::OPEN_HUB,
     &hub::ADVANCE_EPOCH,
     &create::CREATE,
@@ -38,6 +39,7 @@ static SCRIPTS: [&Lua; 14] = [
     &forget::FORGET,
     &workers::HEARTBEAT,
     &lease::ACQUIRE,
+    &lease::HOLDER,
     &lease::RENEW,
     &lease::RELEASE,
     &lease::MARK_REBUILT,
@@ -175,10 +177,13 @@ impl Store for RedisStore {
         &self,
         partition: PartitionId,
         worker: &WorkerId,
-        nonce: u128,
-        ttl: Duration,
+        wish: LeaseWish,
     ) -> Result<LeaseOutcome, StoreError> {
-        self.hub.acquire_lease(partition, worker, nonce, ttl).await
+        self.hub.acquire_lease(partition, worker, &wish).await
+    }
+
+    async fn leases(&self, partitions: Vec<PartitionId>) -> Result<Vec<Option<HeldLease>>, StoreError> {
+        self.hub.leases(&partitions).await
     }
 
     async fn renew_leases(

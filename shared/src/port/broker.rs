@@ -46,6 +46,13 @@ pub trait Broker: Send + Sync + 'static {
     /// [`BrokerError`].
     async fn declare_epoch(&self, epoch: Epoch) -> Result<(), BrokerError>;
 
+    /// How many consumers a source has at this moment, on whatever connection; `None` if its queue does not exist.
+    /// MUST NOT create it.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when the broker could not be asked.
+    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError>;
+
     /// A number that changes whenever the broker may have been lost or replaced since it was last read: a new
     /// connection. Loops that see it change check the epoch before they trust the queues.
     fn connection_generation(&self) -> u64;

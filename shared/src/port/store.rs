@@ -175,8 +175,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn heartbeat(&self, worker: WorkerRow, ttl: Duration) -> Result<Vec<WorkerRow>, StoreError>;
 
-    /// Takes the lease of a partition if it is free or expired. The new token MUST differ from every token ever
-    /// given: `nonce` is fresh randomness.
+    /// Takes the lease of a partition if it is free, has expired, or may be taken early as the wish says. The same
+    /// nonce again MUST get the same token again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -184,9 +184,15 @@ pub trait Store: Send + Sync + 'static {
         &self,
         partition: PartitionId,
         worker: &WorkerId,
-        nonce: u128,
-        ttl: Duration,
+        wish: LeaseWish,
     ) -> Result<LeaseOutcome, StoreError>;
+
+    /// Who holds these partitions, in the order asked; `None` for one that nobody holds. A lease that has expired
+    /// is held until somebody takes it. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn leases(&self, partitions: Vec<PartitionId>) -> Result<Vec<Option<HeldLease>>, StoreError>;
 
     /// Extends leases; for each whether it is still held under this token.
     ///
@@ -421,6 +427,43 @@ pub struct WorkerRow {
     pub hosts: Vec<FunctionName>,
 }
 
+/// How the lease of a partition is wished for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseWish {
+    /// Fresh randomness: the new token MUST differ from every token ever given.
+    pub nonce: u128,
+    /// How long it lasts without renewal.
+    pub ttl: Duration,
+    /// Take it from its holder before it expires, if it is still held under this very token and its holder's last
+    /// word was that it consumes. Only for who has seen that nobody consumes.
+    pub early: Option<LeaseToken>,
+}
+
+impl LeaseWish {
+    /// The wish for a lease that is free or has expired.
+    #[must_use]
+    pub const fn new(nonce: u128, ttl: Duration) -> Self {
+        Self {
+            nonce,
+            ttl,
+            early: None,
+        }
+    }
+}
+
+/// A partition that somebody holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldLease {
+    /// Who.
+    pub owner: WorkerId,
+    /// Under which token.
+    pub token: LeaseToken,
+    /// Whether the owner said, when it last renewed, that it consumes the partition's control queue.
+    pub consuming: bool,
+    /// For how long at most; zero if it has expired.
+    pub expires_in: Duration,
+}
+
 /// What became of the wish to own a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LeaseOutcome {
@@ -428,7 +471,7 @@ pub enum LeaseOutcome {
     Granted {
         /// The proof.
         token: LeaseToken,
-        /// Whether the owner before let it expire instead of giving it back.
+        /// Whether the owner before did not give it back: it expired, or was taken early.
         after_expiry: bool,
         /// The epoch last marked as rebuilt in this partition, by whichever owner; 0 if never.
         rebuilt: Epoch,

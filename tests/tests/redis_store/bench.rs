@@ -18,7 +18,7 @@ use longhaul_shared::instance::{StartInstance, Status};
 use longhaul_shared::message::{Destination, Envelope, Publication};
 use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{
-    Created, HubSettings, LeaseOutcome, PageRequest, Query, Runtime, Store, StoreError,
+    Created, HubSettings, LeaseOutcome, LeaseWish, PageRequest, Query, Runtime, Store, StoreError,
 };
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
@@ -58,7 +58,7 @@ impl Bench {
         let mut tokens = Vec::new();
         for partition in PartitionId::all(PARTITIONS) {
             match store
-                .acquire_lease(partition, &worker, runtime.random(), TTL)
+                .acquire_lease(partition, &worker, LeaseWish::new(runtime.random(), TTL))
                 .await
                 .unwrap()
             {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use longhaul_backends::redis::{Durability, RedisConfig, RedisStore};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_shared::id::{PartitionId, WorkerId};
-use longhaul_shared::port::{HubSettings, Runtime, Store, StoreError};
+use longhaul_shared::port::{HubSettings, LeaseWish, Runtime, Store, StoreError};
 use longhaul_tests::servers::{RedisServer, Servers};
 use redis::Commands;
 
@@ -149,7 +149,7 @@ async fn who_may_not_run_all_of_a_commit_owns_nothing() {
         .unwrap();
     let worker = WorkerId::new("limited").unwrap();
     let error = store
-        .acquire_lease(PartitionId(0), &worker, 1, Duration::from_secs(1))
+        .acquire_lease(PartitionId(0), &worker, LeaseWish::new(1, Duration::from_secs(1)))
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");

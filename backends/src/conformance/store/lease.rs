@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId};
-use longhaul_shared::port::{LeaseOutcome, LeaseRenewal};
+use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish};
 
 use super::{LONG, SHORT, StoreHub, worker_id};
 use crate::conformance::tasks::{at_once, until};
@@ -83,7 +83,8 @@ pub async fn one_of_many_gets_the_lease(hub: StoreHub) {
                 let (store, nonce) = (Arc::clone(&hub.store), hub.runtime.random());
                 async move {
                     let worker = worker_id(&format!("worker-{number}"));
-                    let outcome = store.acquire_lease(partition, &worker, nonce, LONG).await;
+                    let wish = LeaseWish::new(nonce, LONG);
+                    let outcome = store.acquire_lease(partition, &worker, wish).await;
                     (worker, outcome.expect("a wish for a lease is answered"))
                 }
             }),
@@ -234,4 +235,124 @@ pub async fn what_was_rebuilt_is_remembered(hub: StoreHub) {
     assert_eq!(hub.store.mark_rebuilt(P, &second, Epoch(9)).await, Ok(false));
     let (_, _, rebuilt) = granted(hub.try_acquire(PartitionId(0), "one", 4, LONG).await);
     assert_eq!(rebuilt, Epoch(0), "each partition has its own");
+}
+
+async fn look(hub: &StoreHub, partitions: &[PartitionId]) -> Vec<Option<HeldLease>> {
+    let leases = hub.store.leases(partitions.to_vec()).await;
+    leases.expect("a look at leases is answered")
+}
+
+async fn holder(hub: &StoreHub) -> Option<HeldLease> {
+    look(hub, &[P]).await.remove(0)
+}
+
+/// Tries to take the lease early from the holder of this token.
+async fn try_early(hub: &StoreHub, worker: &str, nonce: u128, from: &LeaseToken) -> LeaseOutcome {
+    let wish = LeaseWish {
+        early: Some(from.clone()),
+        ..LeaseWish::new(nonce, LONG)
+    };
+    let outcome = hub.store.acquire_lease(P, &worker_id(worker), wish).await;
+    outcome.expect("a wish for a lease is answered")
+}
+
+/// A look tells who holds each lease, under which token and whether it consumes, in the order asked, and changes
+/// nothing.
+pub async fn a_look_tells_who_holds_what(hub: StoreHub) {
+    let others = [PartitionId(0), P, PartitionId(3)];
+    assert_eq!(look(&hub, &others).await, [None, None, None]);
+    assert_eq!(look(&hub, &[]).await, []);
+    let (token, _, _) = granted(hub.try_acquire(P, "one", 1, LONG).await);
+    for consuming in [false, true, false] {
+        if consuming {
+            assert_eq!(renew(&hub, &[(P, &token)], LONG).await, [true]);
+        } else {
+            let silent = LeaseRenewal {
+                partition: P,
+                token: token.clone(),
+                consuming,
+            };
+            assert_eq!(hub.store.renew_leases(vec![silent], LONG).await, Ok(vec![true]));
+        }
+        for _ in 0..2 {
+            let [free, Some(held), beyond] = &look(&hub, &others).await[..] else {
+                panic!("partition {P} is held");
+            };
+            assert_eq!((free, beyond), (&None, &None));
+            assert_eq!((&held.owner, &held.token), (&worker_id("one"), &token));
+            assert_eq!(held.consuming, consuming);
+            assert!(held.expires_in <= LONG && held.expires_in > LONG / 2, "{held:?}");
+        }
+    }
+    hub.store
+        .release_lease(P, &token)
+        .await
+        .expect("a lease is given back");
+    assert_eq!(holder(&hub).await, None, "it was given back");
+}
+
+/// A lease that has expired shows its last holder until somebody takes it.
+pub async fn an_expired_lease_shows_its_last_holder(hub: StoreHub) {
+    let (token, _, _) = granted(hub.try_acquire(P, "one", 1, SHORT).await);
+    let held = until(&hub.runtime, "the lease expires", || async {
+        holder(&hub).await.filter(|held| held.expires_in.is_zero())
+    })
+    .await;
+    assert_eq!((held.owner, &held.token), (worker_id("one"), &token));
+    let (second, _, _) = granted(hub.try_acquire(P, "two", 2, LONG).await);
+    assert_eq!(holder(&hub).await.map(|held| held.token), Some(second));
+}
+
+/// A lease whose holder consumes goes early to who names its token; the holder has not given it back and is told
+/// so by its renewal. The same wish again is granted again.
+pub async fn a_consuming_holder_can_be_replaced_early(hub: StoreHub) {
+    let (lost, _, _) = granted(hub.try_acquire(P, "one", 1, LONG).await);
+    assert_eq!(renew(&hub, &[(P, &lost)], LONG).await, [true]);
+    let (token, after_expiry, _) = granted(try_early(&hub, "two", 2, &lost).await);
+    assert!(after_expiry, "it was not given back");
+    assert_ne!(token, lost);
+    let (again, after_expiry, _) = granted(try_early(&hub, "two", 2, &lost).await);
+    assert_eq!((again, after_expiry), (token.clone(), true), "the same wish");
+    assert_eq!(renew(&hub, &[(P, &lost)], LONG).await, [false]);
+    let held = holder(&hub).await.expect("it is held");
+    assert_eq!((held.owner, held.token), (worker_id("two"), token));
+    assert!(!held.consuming, "the new holder has not said so yet");
+}
+
+/// A lease is not taken early from a holder that does not consume, nor under another token than its own, nor does
+/// a token that was the lease's once help.
+pub async fn an_early_wish_names_a_consuming_holder(hub: StoreHub) {
+    let (first, _, _) = granted(hub.try_acquire(P, "one", 1, LONG).await);
+    assert_held(try_early(&hub, "two", 2, &first).await, "one");
+    assert_eq!(renew(&hub, &[(P, &first)], LONG).await, [true]);
+    for stranger in [LeaseToken::new(1, 9), LeaseToken::from("")] {
+        assert_held(try_early(&hub, "two", 2, &stranger).await, "one");
+    }
+    let (second, _, _) = granted(try_early(&hub, "two", 2, &first).await);
+    assert_eq!(renew(&hub, &[(P, &second)], LONG).await, [true]);
+    assert_held(try_early(&hub, "three", 3, &first).await, "two");
+    assert_held(hub.try_acquire(P, "three", 3, LONG).await, "two");
+}
+
+/// Of many who take a lease early at once, exactly one gets it.
+pub async fn one_of_many_takes_it_early(hub: StoreHub) {
+    let (lost, _, _) = granted(hub.try_acquire(P, "one", 1, LONG).await);
+    assert_eq!(renew(&hub, &[(P, &lost)], LONG).await, [true]);
+    let outcomes = at_once(
+        &hub.runtime,
+        (0..16).map(|number| {
+            let (store, nonce, early) = (Arc::clone(&hub.store), hub.runtime.random(), lost.clone());
+            async move {
+                let wish = LeaseWish {
+                    early: Some(early),
+                    ..LeaseWish::new(nonce, LONG)
+                };
+                let worker = worker_id(&format!("worker-{number}"));
+                store.acquire_lease(P, &worker, wish).await
+            }
+        }),
+    )
+    .await;
+    let is_granted = |outcome: &&Result<LeaseOutcome, _>| matches!(outcome, Ok(LeaseOutcome::Granted { .. }));
+    assert_eq!(outcomes.iter().filter(is_granted).count(), 1, "{outcomes:?}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::id::{CommitId, EventSeq, LeaseToken, PartitionId};
-use longhaul_shared::port::{LeaseOutcome, Posted, Runtime, Store};
+use longhaul_shared::port::{LeaseOutcome, LeaseWish, Posted, Runtime, Store};
 
 use super::{LONG, Owned, PARTITIONS, SHORT, StoreHub, numbers, worker_id};
 use crate::conformance::sample;
@@ -136,7 +136,8 @@ impl Owner {
     async fn acquire(&mut self) {
         let ttl = SHORT / 10;
         let (nonce, worker) = (self.runtime.random(), worker_id(self.name));
-        let wish = self.store.acquire_lease(self.view.partition, &worker, nonce, ttl);
+        let wish = LeaseWish::new(nonce, ttl);
+        let wish = self.store.acquire_lease(self.view.partition, &worker, wish);
         match wish.await.expect("answered") {
             LeaseOutcome::Granted { token, .. } => self.view.token = token,
             LeaseOutcome::Held { expires_in, .. } => self.runtime.sleep(expires_in).await,
