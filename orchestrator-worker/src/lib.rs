@@ -27,6 +27,8 @@ mod ownership;
 mod rebuild;
 mod timer_pump;
 
+pub mod mutant;
+
 mod counters;
 mod settings;
 mod worker;

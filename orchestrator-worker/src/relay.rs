@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
 use crate::counters::Counters;
+use crate::mutant::{Broken, is_broken};
 
 /// Most messages handed to the broker at once.
 const BATCH_MAX: usize = 256;
@@ -325,7 +326,7 @@ impl Loop {
     ) {
         let held = self.held_under(partition, &token);
         held.then.extend(then);
-        if held.found.is_none() {
+        if held.found.is_none() && !is_broken(Broken::OutboxNotSearched) {
             held.searches += 1;
             held.found = Some(BTreeSet::new());
             self.searching

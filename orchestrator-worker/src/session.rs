@@ -7,6 +7,7 @@ use longhaul_shared::commit::RowChange;
 use longhaul_shared::history::{ExecutionStarted, HistoryEvent};
 use longhaul_shared::id::{CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
+use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
@@ -18,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) partition: PartitionId,
     pub(crate) name: FunctionName,
     pub(crate) status: Status,
+    /// When it was accepted: no turn of it is earlier, whatever the clock shows since.
+    pub(crate) created: Timestamp,
     pub(crate) commit_number: CommitNumber,
     pub(crate) waiting_for: Option<WaitingFor>,
     pub(crate) trace: TraceContext,
@@ -57,6 +60,7 @@ impl Session {
             partition,
             name: row.name,
             status: row.status,
+            created: row.created,
             commit_number: row.commit_number,
             waiting_for: row.waiting_for,
             trace: row.trace,
@@ -164,7 +168,6 @@ impl Sessions {
 mod tests {
     use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
     use longhaul_shared::payload::Payload;
-    use longhaul_shared::time::Timestamp;
 
     use super::*;
 

@@ -30,6 +30,7 @@ use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
+use crate::mutant::{Broken, is_broken};
 use crate::relay::{Relay, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -116,7 +117,12 @@ pub(crate) async fn turn(
                 turned.settled = true;
                 return turned;
             }
-            Ok(Attempt::Stale) => host.relay.search(partition, token),
+            Ok(Attempt::Stale) => {
+                host.relay.search(partition, token);
+                if is_broken(Broken::SessionKeptAfterConflict) {
+                    warm = turned.session.take();
+                }
+            }
             Ok(Attempt::Fenced) => {
                 turned.fenced = true;
                 return turned;
@@ -227,7 +233,12 @@ async fn go_on(
     for part in parts {
         match commit_and_relay(host, turned, &mut session, part).await? {
             CommitOutcome::Applied | CommitOutcome::Duplicate => {}
-            CommitOutcome::Conflict => return Ok(Attempt::Stale),
+            CommitOutcome::Conflict => {
+                if is_broken(Broken::SessionKeptAfterConflict) {
+                    turned.session = Some(session);
+                }
+                return Ok(Attempt::Stale);
+            }
             CommitOutcome::Fenced => return Ok(Attempt::Fenced),
         }
     }
