@@ -14,7 +14,7 @@ use longhaul_shared::id::QueueName;
 use longhaul_shared::message::{Destination, Envelope, TaskResult, WorkItem};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Acker, Delivery, Ports, within};
+use longhaul_shared::port::{Acker, Delivery, Ports, Step, within};
 use longhaul_shared::{code, codec};
 
 use crate::counters::{Counters, count};
@@ -44,6 +44,8 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
         }
     };
 
+    host.ports.runtime.reached(Step::AttemptReceived);
+
     // 2. Invoke, if the activity is hosted; otherwise say so: nothing fails, nothing spins.
     let envelope = if host.invoker.is_hosted(&item.name) {
         let result = invoke(&host, &item).await;
@@ -57,10 +59,14 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
         Envelope::not_hosted(&item)
     };
 
+    host.ports.runtime.reached(Step::AttemptInvoked);
+
     // 3. Report: the result is out of danger once the broker has confirmed it.
     if host.reporter.report(item.reply_to, envelope).await.is_ok() {
+        host.ports.runtime.reached(Step::AttemptReported);
         // 4. Acknowledge.
         acker.ack(delivery.tag);
+        host.ports.runtime.reached(Step::AttemptAcked);
     }
 }
 

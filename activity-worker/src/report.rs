@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::id::PartitionId;
 use longhaul_shared::message::{Envelope, Publication};
-use longhaul_shared::port::Ports;
+use longhaul_shared::port::{Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 use tokio::sync::{mpsc, oneshot};
@@ -90,6 +90,7 @@ async fn send(ports: Ports, reports: Vec<Report>) {
     let mut delay = RETRY_FIRST;
     loop {
         let messages = unsent.iter().map(|(message, _)| message.clone()).collect();
+        ports.runtime.reached(Step::AttemptReporting);
         let results = ports.broker.publish(messages).await;
         let mut failed = Vec::new();
         let mut reason = None;

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::id::{LeaseToken, MessageId, PartitionId};
-use longhaul_shared::port::{Ports, Store, StoreError};
+use longhaul_shared::port::{Ports, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counters::Counters;
@@ -180,10 +180,10 @@ impl Loop {
             }
             Request::Flush { partition, flushed } => {
                 let confirmed = self.confirmed.remove(&partition);
-                let store = Arc::clone(&self.ports.store);
+                let ports = self.ports.clone();
                 self.writing.push(Box::pin(async move {
                     if let Some((token, messages)) = confirmed {
-                        forget(&*store, partition, &token, messages).await;
+                        forget(&ports, partition, &token, messages).await;
                     }
                     let _ = flushed.send(());
                 }));
@@ -222,18 +222,20 @@ impl Loop {
             if confirmed.is_empty() {
                 continue;
             }
-            let store = Arc::clone(&self.ports.store);
+            let ports = self.ports.clone();
             self.writing.push(Box::pin(async move {
-                forget(&*store, partition, &token, confirmed).await;
+                forget(&ports, partition, &token, confirmed).await;
             }));
         }
     }
 }
 
-async fn forget(store: &dyn Store, partition: PartitionId, token: &LeaseToken, messages: Vec<MessageId>) {
-    // What stays behind is found by the search of the outbox and forgotten then.
-    if let Err(error) = store.forget_confirmed(partition, token, messages).await {
-        tracing::debug!(%partition, %error, "confirmed messages stay in the outbox for now");
+async fn forget(ports: &Ports, partition: PartitionId, token: &LeaseToken, messages: Vec<MessageId>) {
+    ports.runtime.reached(Step::RelayForgetting);
+    match ports.store.forget_confirmed(partition, token, messages).await {
+        Ok(_) => ports.runtime.reached(Step::RelayForgotten),
+        // What stays behind is found by the search of the outbox and forgotten then.
+        Err(error) => tracing::debug!(%partition, %error, "confirmed messages stay in the outbox for now"),
     }
 }
 

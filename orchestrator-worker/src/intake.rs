@@ -17,7 +17,7 @@ use longhaul_shared::instance::StartInstance;
 use longhaul_shared::message::{ContentType, Destination, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Created, Delivery, Ports, Source, Subscription};
+use longhaul_shared::port::{Created, Delivery, Ports, Source, Step, Subscription};
 use longhaul_shared::{codec, limits};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -129,6 +129,7 @@ impl Intake {
                 return delivery.tag;
             }
         };
+        self.ports.runtime.reached(Step::IntakeReceived);
         let instance = start.id.clone();
         match self.create(start).await {
             Ok(Created::New) => self.counters.intake_started.one(),
@@ -148,7 +149,9 @@ impl Intake {
                 return delivery.tag;
             }
         }
+        self.ports.runtime.reached(Step::IntakeCreated);
         self.wake(instance).await;
+        self.ports.runtime.reached(Step::IntakeWoken);
         delivery.tag
     }
 

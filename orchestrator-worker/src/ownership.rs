@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, QueueName, WorkerId};
 use longhaul_shared::port::{
-    BrokerError, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, StoreError, TaskHandle, WorkerRow,
-    within,
+    BrokerError, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, StoreError, TaskHandle,
+    WorkerRow, within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -292,6 +292,7 @@ impl Ownership {
             unsent,
         } = taken;
         self.counters.acquired.one();
+        self.ports.runtime.reached(Step::LeaseGranted);
         let rebuilds = unsent.is_some();
         let _ = self
             .events
@@ -388,6 +389,7 @@ impl Ownership {
         owned.stop.cancel();
         let mut consumer = owned.consumer;
         consumer.join().await;
+        self.ports.runtime.reached(Step::LeaseLeaving);
         match self.ports.store.release_lease(partition, &owned.token).await {
             Ok(()) => tracing::debug!(%partition, "partition handed over"),
             Err(error) => tracing::warn!(%partition, %error, "the lease was not given back; it will expire"),

@@ -15,7 +15,7 @@ use futures::stream::FuturesUnordered;
 use longhaul_shared::codec;
 use longhaul_shared::id::{ExecutionKey, LeaseToken, MessageId, PartitionId, QueueName, TaskId};
 use longhaul_shared::message::{Destination, Publication};
-use longhaul_shared::port::{OutboxPage, PageRequest, Ports, PublishError, StoreError};
+use longhaul_shared::port::{OutboxPage, PageRequest, Ports, PublishError, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
@@ -427,6 +427,9 @@ impl Loop {
             }
         }
         self.recount();
+        if !confirmed.is_empty() {
+            self.ports.runtime.reached(Step::RelayConfirmed);
+        }
         for (partition, (token, messages)) in confirmed {
             self.counters.confirmed.many(messages.len() as u64);
             self.committer.confirmed(partition, token, messages).await;
@@ -452,6 +455,7 @@ impl Loop {
 
 async fn publish(ports: Ports, batch: Vec<Sent>) -> Answers {
     let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
+    ports.runtime.reached(Step::RelayPublishing);
     let mut results = ports.broker.publish(messages).await;
     let missing = missing_queues(&results);
     if !missing.is_empty() {

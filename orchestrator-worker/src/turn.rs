@@ -18,7 +18,7 @@ use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{ContentType, Destination, Envelope, EnvelopeBody, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, StoreError};
+use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, Step, StoreError};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 use tokio::sync::Semaphore;
@@ -113,7 +113,9 @@ pub(crate) async fn turn(
     for _ in 0..CONFLICTS_MAX {
         match attempt(host, token, &mut turned, &inputs, warm.take(), resend).await {
             Ok(Attempt::Settled) => {
+                host.ports.runtime.reached(Step::TurnSettling);
                 settle(inputs);
+                host.ports.runtime.reached(Step::TurnSettled);
                 turned.settled = true;
                 return turned;
             }
@@ -178,6 +180,7 @@ async fn attempt(
         park_strays(host, turned.partition, &mut admitted).await;
     }
     drop_stale_timers(host, token, turned.partition, &admitted).await;
+    host.ports.runtime.reached(Step::TurnLoaded);
 
     go_on(host, token, turned, session, admitted).await
 }
@@ -209,6 +212,8 @@ async fn go_on(
             Err(blocked) => return set_aside(host, token, turned, session, admitted, resends, blocked).await,
         }
     }
+
+    host.ports.runtime.reached(Step::TurnExecuted);
 
     // 4. Decide: what exactly will be written, in parts that a commit can hold. Nothing, if all were copies.
     let inline = take_inline(host, &mut session, &actions, &admitted);
@@ -269,11 +274,14 @@ async fn commit_and_relay(
     let earliest = part.timers_add.iter().map(|timer| timer.due).min();
     part.outbox_remove.clear();
 
+    host.ports.runtime.reached(Step::TurnCommitting);
     let outcome = host.committer.commit(part).await?;
     if matches!(outcome, CommitOutcome::Applied | CommitOutcome::Duplicate) {
+        host.ports.runtime.reached(Step::TurnCommitted);
         warn_of_long_history(session, events.len() as u64);
         session.committed(number, &events, &row);
         host.relay.publish(turned.partition, &token, sends);
+        host.ports.runtime.reached(Step::TurnRelayed);
         turned.next_due = turned.next_due.into_iter().chain(earliest).min();
     }
     Ok(outcome)

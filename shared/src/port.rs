@@ -3,10 +3,12 @@
 
 mod broker;
 mod runtime;
+mod step;
 mod store;
 
 pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription};
 pub use runtime::{Elapsed, Monotonic, Runtime, TaskHandle, within};
+pub use step::Step;
 pub use store::{
     Created, DueTimer, DueTimers, HeldLease, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
     LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, FutureExt, select};
 
+use super::step::Step;
+
 /// A reading of a clock that never goes back; only differences mean anything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Monotonic(pub Duration);
@@ -39,6 +41,10 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// 128 bits that nobody can foresee, or that a simulation's seed decides.
     fn random(&self) -> u128;
+
+    /// A loop has come to this step of the protocol. For simulations and crash tests, which may end the process
+    /// there; otherwise it has no effect.
+    fn reached(&self, _step: Step) {}
 }
 
 /// Owns a spawned task: dropping the handle aborts it, so nothing is spawned and forgotten.
