@@ -8,9 +8,9 @@ mod store;
 pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription};
 pub use runtime::{Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use store::{
-    Created, DueTimer, DueTimers, HubInfo, HubSettings, InstanceSummary, LeaseOutcome, LeaseRenewal,
-    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Store,
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimer, DueTimers, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
+    LeaseRenewal, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage,
+    Requeued, Store, StoreError, WorkerRow,
 };
 
 use std::sync::Arc;
