@@ -187,6 +187,16 @@ macro_rules! store_conformance {
                 pages_show_each_instance_once,
                 newcomers_do_not_disturb_the_pages,
             }
+            attempts {
+                each_owner_counts_one_attempt,
+                a_commit_sets_the_attempts_back,
+                what_is_stuck_keeps_its_attempts,
+                what_rests_is_not_ready_with_an_unread_inbox,
+                counting_needs_the_token_and_an_open_instance,
+                a_requeue_sets_attempts_back_and_wakes,
+                attempts_at_work_are_counted_until_forgotten,
+                many_count_at_once,
+            }
             parked {
                 a_parked_message_reads_back,
                 a_copy_is_kept_once,

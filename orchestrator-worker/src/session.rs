@@ -188,6 +188,7 @@ mod tests {
             output: None,
             failure: None,
             waiting_for: None,
+            attempts: 0,
             tags: BTreeMap::new(),
             trace: TraceContext::default(),
         };

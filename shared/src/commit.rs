@@ -74,6 +74,8 @@ pub enum Ready {
     Settle,
     /// The instance is to be looked at once hub time reaches this.
     At(Timestamp),
+    /// The instance leaves it, whatever its inbox holds: nobody looks at it until something new comes.
+    Rest,
 }
 
 /// A time at which a task of an execution wants attention: a timer is due, or an activity is to be sent again.

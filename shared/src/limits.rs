@@ -58,6 +58,14 @@ pub const INTAKE_BYTES_MAX: usize = 1024 * 1024;
 /// Most messages kept as parked by a hub; at the bound intake stops acknowledging, so nothing is dropped.
 pub const PARKED_MESSAGES_MAX: usize = 100_000;
 
+/// Most attempts at an instance or an activity task that are counted before it is parked (LH1110, LH1302, LH1303).
+/// The run before the first of them is not counted: only its death, or its delay, raises the suspicion.
+pub const POISON_ATTEMPTS_MAX: u32 = 5;
+
+/// How long an attempt at an activity task is remembered. It bounds what tasks leave behind whose worker died
+/// between their end and the forgetting; a task that takes longer for one attempt than this is never parked.
+pub const WORK_ATTEMPTS_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
 /// Fewest and most partitions of a hub. Fixed when the hub is made.
 pub const PARTITIONS_MIN: u16 = 1;
 /// See [`PARTITIONS_MIN`]; three digits number a partition in every key and queue name.

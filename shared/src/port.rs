@@ -10,9 +10,9 @@ pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError
 pub use runtime::{Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use step::Step;
 pub use store::{
-    Created, DueTimer, DueTimers, HeldLease, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
+    Attempted, Created, DueTimer, DueTimers, HeldLease, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
     LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query,
-    QueryPage, Store, StoreError, WorkerRow,
+    QueryPage, Requeued, Store, StoreError, WorkerRow,
 };
 
 use std::sync::Arc;

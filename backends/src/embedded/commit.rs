@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use longhaul_shared::commit::{CommitOutcome, Ready, TurnCommit};
 use longhaul_shared::history::encode_events;
 use longhaul_shared::id::{ExecutionKey, MessageId, PartitionId};
+use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::port::StoreError;
 use longhaul_shared::time::Timestamp;
 
@@ -74,7 +75,7 @@ fn write(view: &dyn View, now: Timestamp, commit: &TurnCommit, mut head: Head) -
         _ if commit.row.status.is_terminal() => None,
         Ready::At(time) => Some(time),
         Ready::Settle if head.inbox > 0 => Some(head.ready.map_or(now, |ready| ready.min(now))),
-        Ready::Settle => None,
+        Ready::Settle | Ready::Rest => None,
     };
     set_ready(&mut batch, commit.partition, &commit.instance, &mut head, ready);
     write_row(&mut batch, commit, head);
@@ -183,7 +184,14 @@ fn write_row(batch: &mut Batch, commit: &TurnCommit, head: Head) {
     } else if head.has_ending {
         batch.delete(keys::ending(id));
     }
+    // Whoever commits has lived through its turn. What is parked keeps its count, by which it is known.
+    let (attempts, counted) = match row.waiting_for {
+        Some(WaitingFor::Stuck { .. }) => (head.attempts, head.counted),
+        _ => (0, None),
+    };
     let head = Head {
+        attempts,
+        counted,
         status: row.status,
         commit_number: commit.expected.next(),
         last_commit: Some(commit.id),

@@ -83,6 +83,29 @@ pub(super) struct Head {
     /// Whether there is an [`Ending`].
     #[serde(rename = "e", default)]
     pub(super) has_ending: bool,
+    /// How many attempts were counted since the last commit.
+    #[serde(rename = "at", default, skip_serializing_if = "is_zero")]
+    pub(super) attempts: u32,
+    /// The token under which the last of them was counted.
+    #[serde(rename = "ak", default, skip_serializing_if = "Option::is_none")]
+    pub(super) counted: Option<String>,
+}
+
+/// Attempts at a piece of work.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WorkAttempts {
+    #[serde(rename = "n")]
+    pub(super) count: u32,
+    /// Names the last of them.
+    #[serde(rename = "k")]
+    pub(super) nonce: String,
+    #[serde(rename = "t")]
+    pub(super) last: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How an instance came out.
@@ -143,6 +166,7 @@ impl Head {
             output: ending.output,
             failure: ending.failure,
             waiting_for: self.waiting_for,
+            attempts: self.attempts,
             tags: birth.tags,
             trace: birth.trace,
         }

@@ -16,8 +16,13 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
+<<<<<<< HEAD
     Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
     LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
+=======
+    Attempted, Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest,
+    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued, Runtime, Store,
+>>>>>>> 776b540
     StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
@@ -25,7 +30,7 @@ use longhaul_shared::time::Timestamp;
 use super::clock::HubClock;
 use super::engine::{Answer, Batch, Engine, Step, View, answered, step};
 use super::wait::Waiters;
-use super::{commit, duties, hub, instance, lease, parked, query};
+use super::{attempts, commit, duties, hub, instance, lease, parked, query};
 
 /// A hub's truth in this process.
 pub(super) struct EmbeddedStore {
@@ -298,6 +303,44 @@ impl Store for EmbeddedStore {
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {
         let token = token.clone();
         self.change(move |view, _now| lease::release(view, partition, &token))
+            .await
+    }
+
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError> {
+        let (token, instance) = (token.clone(), instance.clone());
+        self.change(move |view, _now| attempts::count(view, partition, &token, &instance))
+            .await
+    }
+
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
+        let partitions = self.partitions()?;
+        let id = id.clone();
+        self.change(move |view, now| attempts::requeue(view, now, partitions, &id))
+            .await
+    }
+
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| attempts::of_work(view, now, partition, work))
+    }
+
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError> {
+        self.change(move |view, now| attempts::count_work(view, now, partition, work, nonce))
+            .await
+    }
+
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
+        self.change(move |_view, _now| Ok((attempts::forget_work(partition, work), ())))
             .await
     }
 

@@ -6,7 +6,7 @@
 //! Instance ids and start ids stand in key names as they are. Times are microseconds since 1970, as decimal text
 //! in hashes and as scores in sorted sets (exact up to the year 2255).
 
-use longhaul_shared::id::{ExecutionKey, HubName, InstanceId, PartitionId, StartId};
+use longhaul_shared::id::{ExecutionKey, HubName, InstanceId, MessageId, PartitionId, StartId};
 use longhaul_shared::instance::Status;
 
 /// The keys of one hub.
@@ -120,6 +120,12 @@ impl PartitionKeys {
         format!("{}:sid:{start}", self.tag)
     }
 
+    /// `T:wa:<work>`, hash: `n` how many attempts at a piece of work were counted, `k` the nonce of the last. Gone
+    /// [`WORK_ATTEMPTS_MEMORY`](longhaul_shared::limits::WORK_ATTEMPTS_MEMORY) after the last.
+    pub(super) fn work_attempts(&self, work: MessageId) -> String {
+        format!("{}:wa:{work}", self.tag)
+    }
+
     /// Channel `T:done`: the id of an instance that has just ended. A hint that may get lost.
     pub(super) fn done(&self) -> String {
         self.key("done")
@@ -165,6 +171,7 @@ mod tests {
             p.all(),
             p.in_status(Status::Completed),
             p.start_memory(&StartId::new("s-1").unwrap()),
+            p.work_attempts(MessageId::from_bits(0xbeef)),
             p.done(),
         ];
         assert_eq!(
@@ -186,6 +193,7 @@ mod tests {
                 "{shop:p007}:ix:all",
                 "{shop:p007}:ix:st:1",
                 "{shop:p007}:sid:s-1",
+                "{shop:p007}:wa:0000000000000000000000000000beef",
                 "{shop:p007}:done",
             ]
         );

@@ -15,8 +15,13 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
+<<<<<<< HEAD
     Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
     LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
+=======
+    Attempted, Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest,
+    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued, Runtime, Store,
+>>>>>>> 776b540
     StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
@@ -25,10 +30,14 @@ use super::config::RedisConfig;
 use super::hub::Hub;
 use super::script::Lua;
 use super::wait::Waiting;
-use super::{commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
+use super::{attempts, commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
 
 /// Every script there is, made known to the server with the first connection.
+<<<<<<< HEAD
 static SCRIPTS: [&Lua; 15] = [
+=======
+static SCRIPTS: [&Lua; 17] = [
+>>>>>>> 776b540
     &hub::OPEN_HUB,
     &hub::ADVANCE_EPOCH,
     &create::CREATE,
@@ -43,6 +52,9 @@ static SCRIPTS: [&Lua; 15] = [
     &lease::RENEW,
     &lease::RELEASE,
     &lease::MARK_REBUILT,
+    &attempts::COUNT_ATTEMPT,
+    &attempts::REQUEUE,
+    &attempts::COUNT_WORK,
     &parked::PARK,
 ];
 
@@ -205,6 +217,36 @@ impl Store for RedisStore {
 
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {
         self.hub.release_lease(partition, token).await
+    }
+
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError> {
+        self.hub.count_attempt(partition, token, instance).await
+    }
+
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
+        self.hub.requeue_instance(id).await
+    }
+
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
+        self.hub.work_attempts(partition, work).await
+    }
+
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError> {
+        self.hub.count_work_attempt(partition, work, nonce).await
+    }
+
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
+        self.hub.forget_work_attempts(partition, work).await
     }
 
     async fn park(&self, message: ParkedMessage) -> Result<(), StoreError> {

@@ -220,6 +220,54 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError>;
 
+    // --- poison ----------------------------------------------------------------------------------------
+
+    /// Counts an attempt at an instance, before its code runs: at most one under one token, however often it is
+    /// asked for. The next commit of the instance sets the count back to zero, unless it says
+    /// [`WaitingFor::Stuck`]. Nothing else of the instance changes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError>;
+
+    /// Sets the count of attempts at an instance back to zero and puts it into the ready set. To a terminal or
+    /// unknown instance nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError>;
+
+    /// How many attempts at a piece of work are counted; 0 when none is, or when they were forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError>;
+
+    /// Counts an attempt at a piece of work, before it runs, and returns how many there are with it. `nonce` names
+    /// the attempt: the same one in a row counts once. The count MUST be kept for at least
+    /// [`limits::WORK_ATTEMPTS_MEMORY`](crate::limits::WORK_ATTEMPTS_MEMORY) from the last attempt, and MUST not be
+    /// kept for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError>;
+
+    /// Sets the count of attempts at a piece of work back to zero.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError>;
+
     // --- parked messages -------------------------------------------------------------------------------
 
     /// Sets a message aside; a copy (same id) changes nothing.
@@ -292,6 +340,28 @@ pub enum Posted {
     Unknown,
     /// The inbox is at [`limits::INBOX_MESSAGES_MAX`](crate::limits::INBOX_MESSAGES_MAX); nothing was written.
     Full,
+}
+
+/// What became of the wish to count an attempt at an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempted {
+    /// So many attempts are counted now, this one included.
+    Counted(u32),
+    /// The token is not the partition's; nothing was written.
+    Fenced,
+    /// There is no such instance, or it has ended; nothing was written.
+    Gone,
+}
+
+/// What became of the wish to try an instance again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Requeued {
+    /// No attempt is counted any more, and the instance is to be looked at.
+    Accepted,
+    /// The instance has ended; nothing was written.
+    Ended(Status),
+    /// There is no such instance; nothing was written.
+    Unknown,
 }
 
 /// What to read of an instance, beside its row.

@@ -14,9 +14,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
+    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
+    Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -302,6 +302,55 @@ impl Store for SimStore {
         self.server
             .call(true, move |state, _| {
                 state.release(partition, &token);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError> {
+        let (token, instance) = (token.clone(), instance.clone());
+        self.server
+            .call(true, move |state, _| {
+                Ok(state.count_attempt(partition, &token, &instance))
+            })
+            .await
+    }
+
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
+        let id = id.clone();
+        self.server
+            .call(true, move |state, now| Ok(state.requeue_instance(now, &id)))
+            .await
+    }
+
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
+        self.server
+            .call(false, move |state, _| Ok(state.work_attempts(partition, work)))
+            .await
+    }
+
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError> {
+        self.server
+            .call(true, move |state, _| {
+                Ok(state.count_work_attempt(partition, work, nonce))
+            })
+            .await
+    }
+
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
+        self.server
+            .call(true, move |state, _| {
+                state.forget_work_attempts(partition, work);
                 Ok(())
             })
             .await

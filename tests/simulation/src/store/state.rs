@@ -11,13 +11,13 @@ use longhaul_shared::id::{
     CommitNumber, Epoch, EventSeq, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
     PartitionId, TaskId, WorkerId,
 };
-use longhaul_shared::instance::{InstanceRow, StartInstance, Status};
+use longhaul_shared::instance::{InstanceRow, StartInstance, Status, WaitingFor};
 use longhaul_shared::limits;
 use longhaul_shared::message::{Envelope, Publication};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, Posted, StoreError,
-    WorkerRow,
+    Attempted, Created, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, Posted,
+    Requeued, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -43,6 +43,8 @@ pub(crate) struct Instance {
     pub(super) ends: Vec<u64>,
     pub(crate) inbox: BTreeMap<MessageId, Envelope>,
     pub(crate) ready: Option<Timestamp>,
+    /// Under which token the last attempt was counted.
+    counted: Option<LeaseToken>,
 }
 
 /// What is kept of a partition.
@@ -51,6 +53,8 @@ pub(crate) struct Partition {
     lease: Lease,
     pub(crate) outbox: BTreeMap<MessageId, Publication>,
     pub(super) timers: BTreeMap<(ExecutionKeyOrd, TaskId), Timestamp>,
+    /// Counted attempts at pieces of work, and the name of the last.
+    attempts: BTreeMap<MessageId, (u32, Option<u128>)>,
 }
 
 /// An execution key that can be ordered.
@@ -186,6 +190,7 @@ impl State {
             output: None,
             failure: None,
             waiting_for: None,
+            attempts: 0,
             tags: start.tags,
             trace: start.trace,
         };
@@ -195,6 +200,7 @@ impl State {
             ends: Vec::new(),
             inbox: BTreeMap::new(),
             ready: Some(now),
+            counted: None,
         };
         self.instances.insert(start.id, Arc::new(instance));
         Ok(Created::New)
@@ -369,6 +375,62 @@ impl State {
         }
     }
 
+    // --- poison ----------------------------------------------------------------------------------------
+
+    pub(super) fn count_attempt(
+        &mut self,
+        id: PartitionId,
+        token: &LeaseToken,
+        of: &InstanceId,
+    ) -> Attempted {
+        if !self.is_held(id, token) {
+            return Attempted::Fenced;
+        }
+        match self.instance(of) {
+            Some(instance) if !instance.row.status.is_terminal() => {
+                if instance.counted.as_ref() != Some(token) {
+                    instance.row.attempts += 1;
+                    instance.counted = Some(token.clone());
+                }
+                Attempted::Counted(instance.row.attempts)
+            }
+            _ => Attempted::Gone,
+        }
+    }
+
+    pub(super) fn requeue_instance(&mut self, now: Timestamp, id: &InstanceId) -> Requeued {
+        match self.instance(id) {
+            None => Requeued::Unknown,
+            Some(instance) if instance.row.status.is_terminal() => Requeued::Ended(instance.row.status),
+            Some(instance) => {
+                instance.row.attempts = 0;
+                instance.counted = None;
+                instance.ready = Some(instance.ready.map_or(now, |ready| ready.min(now)));
+                Requeued::Accepted
+            }
+        }
+    }
+
+    pub(super) fn work_attempts(&self, id: PartitionId, work: MessageId) -> u32 {
+        let partition = self.partitions.get(&id);
+        partition
+            .and_then(|kept| kept.attempts.get(&work))
+            .map_or(0, |(count, _)| *count)
+    }
+
+    pub(super) fn count_work_attempt(&mut self, id: PartitionId, work: MessageId, nonce: u128) -> u32 {
+        let (count, last) = self.partition(id).attempts.entry(work).or_default();
+        if *last != Some(nonce) {
+            *count += 1;
+            *last = Some(nonce);
+        }
+        *count
+    }
+
+    pub(super) fn forget_work_attempts(&mut self, id: PartitionId, work: MessageId) {
+        self.partition(id).attempts.remove(&work);
+    }
+
     // --- timers, outbox, parked ------------------------------------------------------------------------
 
     pub(super) fn drop_timers(
@@ -454,9 +516,14 @@ impl Instance {
         self.ready = match commit.ready {
             _ if is_over => None,
             Ready::At(time) => Some(time),
+            Ready::Rest => None,
             Ready::Settle if self.inbox.is_empty() => None,
             Ready::Settle => Some(self.ready.map_or(now, |ready| ready.min(now))),
         };
+        if !matches!(commit.row.waiting_for, Some(WaitingFor::Stuck { .. })) {
+            self.row.attempts = 0;
+            self.counted = None;
+        }
         let row = &mut self.row;
         row.status = commit.row.status;
         row.commit_number = commit.expected.next();
