@@ -16,14 +16,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-<<<<<<< HEAD
-    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
-=======
-    Attempted, Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued, Runtime, Store,
->>>>>>> 776b540
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
+    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
+    Runtime, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 

@@ -15,14 +15,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-<<<<<<< HEAD
-    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
-=======
-    Attempted, Created, DueTimers, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued, Runtime, Store,
->>>>>>> 776b540
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
+    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
+    Runtime, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -33,11 +28,7 @@ use super::wait::Waiting;
 use super::{attempts, commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
 
 /// Every script there is, made known to the server with the first connection.
-<<<<<<< HEAD
-static SCRIPTS: [&Lua; 15] = [
-=======
-static SCRIPTS: [&Lua; 17] = [
->>>>>>> 776b540
+static SCRIPTS: [&Lua; 18] = [
     &hub::OPEN_HUB,
     &hub::ADVANCE_EPOCH,
     &create::CREATE,
