@@ -79,6 +79,8 @@ macro_rules! store_conformance {
             hub {
                 an_existing_hub_keeps_its_settings,
                 one_of_many_makes_the_hub,
+                a_pulse_tells_how_the_hub_stands,
+                a_noted_queue_is_news_once,
                 the_epoch_rises_only_from_the_one_seen,
                 one_of_many_raises_the_epoch,
                 time_never_goes_back,

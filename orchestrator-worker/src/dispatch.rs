@@ -41,7 +41,8 @@ pub(crate) enum Event {
         token: LeaseToken,
         unsent: Option<Arc<Unsent>>,
     },
-    /// The broker has lost its data: every instance of a partition is to send its open tasks again, but for these.
+    /// Something was lost: every instance of a partition is to send its open tasks again, but for these. No session
+    /// is believed any more: the store may have forgotten what it is of.
     Rebuilding {
         partition: PartitionId,
         unsent: Arc<Unsent>,
@@ -366,7 +367,7 @@ impl Dispatch {
     }
 
     fn begin(&mut self, work: Work) {
-        let session = self.sessions.take(&work.instance);
+        let mut session = self.sessions.take(&work.instance);
         let Some(held) = self.held.get_mut(&work.partition) else {
             self.gather.end(&work.instance);
             return;
@@ -376,6 +377,9 @@ impl Dispatch {
             .rebuild
             .as_mut()
             .and_then(|rebuild| rebuild.first_turn(&work.instance));
+        if resend.is_some() {
+            session = None;
+        }
         let (host, token, lost) = (Arc::clone(&self.host), held.token.clone(), held.lost.clone());
         self.turns += 1;
         self.running.push(Box::pin(async move {

@@ -22,6 +22,7 @@ mod relay;
 mod clock;
 mod consumer;
 mod dispatch;
+mod era;
 mod intake;
 mod ownership;
 mod rebuild;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
 use crate::counters::Counters;
+use crate::era::Missing;
 use crate::mutant::{Broken, is_broken};
 
 /// Most messages handed to the broker at once.
@@ -66,6 +67,7 @@ impl Relay {
     /// A handle and the loop behind it, to be run as a task.
     pub(crate) fn new(
         ports: Ports,
+        missing: Missing,
         committer: Committer,
         counters: Arc<Counters>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
@@ -74,6 +76,7 @@ impl Relay {
         let held = Arc::new(AtomicUsize::new(0));
         let relaying = Loop {
             ports,
+            missing,
             committer,
             counters,
             inbox,
@@ -224,6 +227,7 @@ impl Held {
 
 struct Loop {
     ports: Ports,
+    missing: Missing,
     committer: Committer,
     counters: Arc<Counters>,
     inbox: mpsc::UnboundedReceiver<Request>,
@@ -325,6 +329,11 @@ impl Loop {
         then: Option<oneshot::Sender<Unsent>>,
     ) {
         let held = self.held_under(partition, &token);
+        if then.is_some() {
+            // Something was lost: what was confirmed may be gone, and a store that fell behind may hold again what
+            // had left it. Nothing counts as sent.
+            held.confirmed.clear();
+        }
         held.then.extend(then);
         if held.found.is_none() && !is_broken(Broken::OutboxNotSearched) {
             held.searches += 1;
@@ -397,7 +406,8 @@ impl Loop {
             let count = self.queue.len().min(BATCH_MAX);
             let batch: Vec<Sent> = self.queue.drain(..count).collect();
             let ports = self.ports.clone();
-            self.publishing.push(Box::pin(publish(ports, batch)));
+            let lost = self.missing.clone();
+            self.publishing.push(Box::pin(publish(ports, lost, batch)));
         }
     }
 
@@ -453,19 +463,34 @@ impl Loop {
     }
 }
 
-async fn publish(ports: Ports, batch: Vec<Sent>) -> Answers {
+async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>) -> Answers {
     let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
     ports.runtime.reached(Step::RelayPublishing);
     let mut results = ports.broker.publish(messages).await;
     let missing = missing_queues(&results);
     if !missing.is_empty() {
-        // A task queue is declared by its first message.
-        match ports.broker.declare(0, &missing).await {
+        let new = note(&ports, &lost, missing).await;
+        match ports.broker.declare(0, &new).await {
             Ok(()) => results = publish_returned(&ports, &batch, results).await,
             Err(error) => tracing::warn!(%error, "task queues could not be declared"),
         }
     }
     batch.into_iter().zip(results).collect()
+}
+
+/// The queues that nobody has declared yet: a task queue is declared by its first message. One that was declared
+/// and is not there was lost, with what was in it; to declare it again here would hide that.
+async fn note(ports: &Ports, lost: &Missing, queues: Vec<QueueName>) -> Vec<QueueName> {
+    let mut new = Vec::new();
+    for queue in queues {
+        let is_default = queue == QueueName::default();
+        match ports.store.note_queue(&queue).await {
+            Ok(true) if !is_default => new.push(queue),
+            Ok(_) => lost.tell(Destination::Work(queue)),
+            Err(error) => tracing::warn!(%queue, %error, "the task queue could not be noted; tried again"),
+        }
+    }
+    new
 }
 
 fn missing_queues(results: &[Result<(), PublishError>]) -> Vec<QueueName> {

@@ -14,10 +14,11 @@ use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::counters::Counters;
 use crate::dispatch::{self, Dispatch};
+use crate::era::{EraError, Eras};
 use crate::executor::Executor;
 use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
-use crate::ownership::{EpochError, Ownership, settle_epoch};
+use crate::ownership::Ownership;
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::turn::Host;
@@ -49,11 +50,11 @@ pub enum WorkerError {
     Id(#[from] InvalidId),
 }
 
-impl From<EpochError> for WorkerError {
-    fn from(error: EpochError) -> Self {
+impl From<EraError> for WorkerError {
+    fn from(error: EraError) -> Self {
         match error {
-            EpochError::Store(error) => Self::Store(error),
-            EpochError::Broker(error) => Self::Broker(error.to_string()),
+            EraError::Store(error) => Self::Store(error),
+            EraError::Broker(error) => Self::Broker(error.to_string()),
         }
     }
 }
@@ -130,25 +131,30 @@ impl OrchestratorWorker {
         } = self;
         let runtime = Arc::clone(&ports.runtime);
         let info = ports.store.open_hub(hub_settings).await?;
-        let epoch = settle_epoch(&ports, info.epoch, info.partitions).await?;
-        let generation = ports.broker.connection_generation();
+        let partitions = info.partitions;
+        let (eras, missing) = Eras::settle(ports.clone(), info).await?;
         let clock = Arc::new(HubClock::new(Arc::clone(&runtime), ports.store.time().await?));
         let worker = WorkerRow {
             id: WorkerId::new(format!("{:032x}", runtime.random()))?,
             hosts: executor.hosts(),
         };
-        tracing::info!(%hub, worker = %worker.id, partitions = info.partitions, %epoch, hosts = ?worker.hosts, "orchestrator worker starts");
+        tracing::info!(%hub, worker = %worker.id, partitions, epoch = %eras.now().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
 
         let (committer, committing) =
             Committer::new(ports.clone(), Arc::clone(&counters), settings.forget_after);
-        let (relay, relaying) = Relay::new(ports.clone(), committer.clone(), Arc::clone(&counters));
+        let (relay, relaying) = Relay::new(
+            ports.clone(),
+            missing.clone(),
+            committer.clone(),
+            Arc::clone(&counters),
+        );
         let committing = runtime.spawn("committer", Box::pin(committing));
         let relaying = runtime.spawn("relay", Box::pin(relaying));
 
         let intake = Intake {
             ports: ports.clone(),
             hub,
-            partitions: info.partitions,
+            partitions,
             prefetch: settings.intake_prefetch,
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
@@ -168,7 +174,7 @@ impl OrchestratorWorker {
             replays: Semaphore::new(settings.replays_max),
         });
         let stop = CancellationToken::new();
-        let dispatch = Dispatch::new(host, info.partitions, event_source, events.clone(), fenced);
+        let dispatch = Dispatch::new(host, partitions, event_source, events.clone(), fenced);
         let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
@@ -177,15 +183,15 @@ impl OrchestratorWorker {
             committer,
             ports,
             worker,
-            partitions: info.partitions,
+            partitions,
             settings,
             events,
             fenced: fenced_source,
             counters,
             owned: BTreeMap::new(),
             live: Vec::new(),
-            epoch,
-            checked_generation: Some(generation),
+            eras,
+            missing,
         };
         ownership.run(shutdown).await;
         intake.join().await;

@@ -11,7 +11,7 @@ use longhaul_shared::codec;
 use longhaul_shared::failure::Failure;
 use longhaul_shared::id::{
     CommitId, CommitNumber, Epoch, EventSeq, ExecutionId, FunctionName, InstanceId, LeaseToken, PartitionId,
-    StartId, WorkerId,
+    QueueName, StartId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::payload::Payload;
@@ -28,7 +28,7 @@ use super::keys;
 pub(super) const SCHEMA: u32 = 1;
 
 /// The hub itself.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct HubRecord {
     #[serde(rename = "sv")]
     pub(super) schema: u32,
@@ -36,6 +36,9 @@ pub(super) struct HubRecord {
     pub(super) partitions: u16,
     #[serde(rename = "ep")]
     pub(super) epoch: Epoch,
+    /// The task queues that were noted.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) queues: Vec<QueueName>,
 }
 
 /// What never changes of an instance.

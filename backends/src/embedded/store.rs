@@ -10,15 +10,16 @@ use futures::future::{Either, select};
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
-    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, TaskId, WorkerId,
+    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, QueueName,
+    TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
-    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
-    Runtime, StoreError, WorkerRow,
+    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
+    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -123,6 +124,16 @@ impl Store for EmbeddedStore {
 
     async fn time(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| hub::pulse(view, now))
+    }
+
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        let queue = queue.clone();
+        self.change(move |view, _now| hub::note_queue(view, queue)).await
     }
 
     async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
@@ -288,10 +299,10 @@ impl Store for EmbeddedStore {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
-        let token = token.clone();
-        self.change(move |view, _now| lease::mark_rebuilt(view, partition, &token, epoch))
+        let (token, era) = (token.clone(), era.clone());
+        self.change(move |view, _now| lease::mark_rebuilt(view, partition, &token, &era))
             .await
     }
 

@@ -20,9 +20,14 @@ impl Keys {
     }
 
     /// `<hub>:meta`, hash: `p` partitions, `ep` broker epoch, `sv` schema version, `qt` queue type, `du`
-    /// durability, `cr` when it was made. Fixed but for `ep`.
+    /// durability, `cr` when it was made, `rn` in which run of the server. Fixed but for `ep`.
     pub(super) fn meta(&self) -> String {
         format!("{}:meta", self.hub)
+    }
+
+    /// `<hub>:queues`, set: the task queues that were ever declared, but for the default one.
+    pub(super) fn queues(&self) -> String {
+        format!("{}:queues", self.hub)
     }
 
     /// `<hub>:workers`, zset: id of a live orchestrator worker, by the end of its life.
@@ -61,8 +66,8 @@ pub(super) struct PartitionKeys {
 
 impl PartitionKeys {
     /// `T:lease`, hash: `tk` token and `ow` owner and `xp` expiry and `co` 1 while the owner consumes (absent when
-    /// nobody owns it); `n` how often it was taken, `ax` 1 if the owner before let it expire, `rb` the epoch last
-    /// marked as rebuilt.
+    /// nobody owns it); `n` how often it was taken, `ax` 1 if the owner before let it expire, `rb` the epoch and
+    /// `rr` the run of the server last marked as rebuilt.
     pub(super) fn lease(&self) -> String {
         self.key("lease")
     }
@@ -156,6 +161,7 @@ mod tests {
         let p = keys.partition(PartitionId(7));
         let names = [
             keys.meta(),
+            keys.queues(),
             keys.workers(),
             keys.hosts(),
             keys.parked(),
@@ -178,6 +184,7 @@ mod tests {
             names,
             [
                 "shop:meta",
+                "shop:queues",
                 "shop:workers",
                 "{shop:workers}:hosts",
                 "shop:parked",

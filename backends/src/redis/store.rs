@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
-    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, TaskId, WorkerId,
+    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, QueueName,
+    TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
-    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
-    Runtime, StoreError, WorkerRow,
+    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
+    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -28,8 +29,9 @@ use super::wait::Waiting;
 use super::{attempts, commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
 
 /// Every script there is, made known to the server with the first connection.
-static SCRIPTS: [&Lua; 18] = [
+static SCRIPTS: [&Lua; 19] = [
     &hub::OPEN_HUB,
+    &hub::NOTE_QUEUE,
     &hub::ADVANCE_EPOCH,
     &create::CREATE,
     &inbox::POST,
@@ -86,6 +88,14 @@ impl Store for RedisStore {
 
     async fn time(&self) -> Result<Timestamp, StoreError> {
         self.hub.time().await
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        self.hub.pulse().await
+    }
+
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.hub.note_queue(queue).await
     }
 
     async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
@@ -201,9 +211,9 @@ impl Store for RedisStore {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
-        self.hub.mark_rebuilt(partition, token, epoch).await
+        self.hub.mark_rebuilt(partition, token, era).await
     }
 
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use crate::commit::{CommitOutcome, TurnCommit};
 use crate::history::HistoryEvent;
 use crate::id::{
     Epoch, EventSeq, ExecutionId, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
-    PartitionId, StartId, TaskId, WorkerId,
+    PartitionId, QueueName, StartId, TaskId, WorkerId,
 };
 use crate::instance::{InstanceRow, StartInstance, Status, WaitingFor};
 use crate::message::{Envelope, Publication};
@@ -36,6 +36,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn time(&self) -> Result<Timestamp, StoreError>;
+
+    /// What whoever owns partitions asks at regular intervals, in one answer.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] when the hub is not there.
+    async fn pulse(&self) -> Result<Pulse, StoreError>;
+
+    /// Writes down that a task queue is about to be declared for the first time; whether that is news. From then
+    /// on its absence from the broker tells that it was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
 
     /// Raises the broker epoch from `seen` to the next, if it still is `seen`; returns what it is afterwards.
     ///
@@ -201,9 +214,9 @@ pub trait Store: Send + Sync + 'static {
     async fn renew_leases(&self, renewals: Vec<LeaseRenewal>, ttl: Duration)
     -> Result<Vec<bool>, StoreError>;
 
-    /// Writes down that everything the broker may have lost up to this epoch has been sent again in this
-    /// partition: the next owner is told by [`LeaseOutcome::Granted`]. Returns `false`, changing nothing, if the
-    /// token is not the partition's.
+    /// Writes down that everything that may have been lost up to this era has been sent again in this partition:
+    /// the next owner is told by [`LeaseOutcome::Granted`]. The epoch never goes back. Returns `false`, changing
+    /// nothing, if the token is not the partition's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -211,7 +224,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError>;
 
     /// Gives a lease back if it is still held under this token.
@@ -311,6 +324,33 @@ pub struct HubInfo {
     pub epoch: Epoch,
     /// Names its queue type, e.g. `quorum`; empty where the backend has only one.
     pub queue_type: String,
+    /// The store's run in which it was made; nothing made in it can have been lost before the next.
+    pub born: StoreRun,
+}
+
+/// Names one run of the store's server: another name tells that another server answers, or the same one after a
+/// restart, so that changes which it had accepted may be gone, unless it keeps them in every run.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StoreRun(pub String);
+
+/// What may have been lost: everything sent before the broker's epoch, and what the store accepted before its run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Era {
+    /// The generation of the hub's queues.
+    pub epoch: Epoch,
+    /// The run of the store.
+    pub run: StoreRun,
+}
+
+/// See [`Store::pulse`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// The store's clock.
+    pub time: Timestamp,
+    /// The epoch and the run as they are now.
+    pub era: Era,
+    /// The task queues that were noted, in any order.
+    pub queues: Vec<QueueName>,
 }
 
 /// What became of a create.
@@ -543,8 +583,8 @@ pub enum LeaseOutcome {
         token: LeaseToken,
         /// Whether the owner before did not give it back: it expired, or was taken early.
         after_expiry: bool,
-        /// The epoch last marked as rebuilt in this partition, by whichever owner; 0 if never.
-        rebuilt: Epoch,
+        /// The era last marked as rebuilt in this partition, by whichever owner; epoch 0 and no run if never.
+        rebuilt: Era,
     },
     /// Somebody else holds it.
     Held {

@@ -292,6 +292,7 @@ impl World {
     /// Ends a process at once; the broker notices after `noticed`.
     fn end(&self, kind: Kind, place: usize, noticed: Micros) {
         if let Some(life) = self.with(kind, place, |process| process.life.take()).flatten() {
+            self.0.faults.add();
             self.0.broker.died(life, noticed);
             self.room().kill(life);
         }
@@ -355,8 +356,12 @@ impl World {
             let broker = self.0.broker.clone();
             self.room().after(SILENCE_MAX, move || broker.cut(life));
         }
-        let room = self.room().clone();
-        self.room().after(span, move || room.resume(life));
+        // A fault lasts: what is begun meanwhile meets its end.
+        let world = self.clone();
+        self.room().after(span, move || {
+            world.0.faults.add();
+            world.room().resume(life);
+        });
     }
 
     fn stop(&self, kind: Kind, place: usize, again: Micros) {

@@ -316,8 +316,11 @@ async fn every_change_may_be_sent_twice() {
             .1
             .unwrap()
     );
+    let era = store.pulse().await.unwrap().era;
     assert_eq!(twice!(store.advance_epoch(Default::default())).1.unwrap().0, 1);
-    assert!(twice!(store.mark_rebuilt(partition, &token, Epoch(1))).1.unwrap());
+    let queue = QueueName::new("gpu").unwrap();
+    assert_eq!(twice!(store.note_queue(&queue)), (Ok(true), Ok(false)));
+    assert!(twice!(store.mark_rebuilt(partition, &token, &era)).1.unwrap());
     twice!(store.park(parked.clone())).1.unwrap();
     assert_eq!(twice!(store.unpark(parked.id)), (Ok(true), Ok(false)));
     twice!(store.release_lease(partition, &token)).1.unwrap();

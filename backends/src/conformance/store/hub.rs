@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use longhaul_shared::id::Epoch;
+use longhaul_shared::id::{Epoch, QueueName};
 use longhaul_shared::port::HubSettings;
 
 use super::{PARTITIONS, StoreHub};
@@ -21,6 +21,32 @@ pub async fn an_existing_hub_keeps_its_settings(hub: StoreHub) {
         .expect("an existing hub opens");
     assert_eq!(info.partitions, PARTITIONS, "a hub keeps its partitions");
     assert_eq!(info.epoch, before, "a hub keeps its epoch");
+}
+
+/// A pulse tells clock, epoch and noted queues as they are, and the run in which a new hub was born.
+pub async fn a_pulse_tells_how_the_hub_stands(hub: StoreHub) {
+    let settings = HubSettings {
+        partitions: PARTITIONS,
+    };
+    let info = hub.store.open_hub(settings).await.expect("an existing hub opens");
+    let before = hub.store.time().await.expect("the store has a clock");
+    hub.store.advance_epoch(Epoch(0)).await.expect("the epoch rises");
+    let pulse = hub.store.pulse().await.expect("the hub has a pulse");
+    assert!(pulse.time >= before);
+    assert_eq!(pulse.era.epoch, Epoch(1));
+    assert_eq!(pulse.era.run, info.born, "nothing was restarted since");
+    assert_eq!(pulse.queues, []);
+}
+
+/// A queue that is noted is news once, and told with every pulse.
+pub async fn a_noted_queue_is_news_once(hub: StoreHub) {
+    let name = |text: &str| QueueName::new(text).expect("a valid queue name");
+    for (queue, is_news) in [("gpu", true), ("gpu", false), ("mail", true), ("gpu", false)] {
+        assert_eq!(hub.store.note_queue(&name(queue)).await, Ok(is_news), "{queue}");
+    }
+    let mut noted = hub.store.pulse().await.expect("the hub has a pulse").queues;
+    noted.sort();
+    assert_eq!(noted, [name("gpu"), name("mail")]);
 }
 
 /// However many open a hub at once, all are told the same settings.

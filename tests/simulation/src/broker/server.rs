@@ -61,6 +61,8 @@ struct Consumer {
     queue: Destination,
     prefetch: usize,
     unacked: BTreeMap<DeliveryTag, Queued>,
+    /// Sent to a process that stood still.
+    unread: VecDeque<Delivery>,
     delivered_ever: u64,
     bell: Arc<Notify>,
     /// When its last ack arrives: acks stay in their order.
@@ -169,6 +171,7 @@ impl BrokerServer {
         self.room().after(span, move || {
             let mut server = server.lock();
             server.links.remove(&life);
+            server.faults_so_far.add();
             server.end_consumers(|consumer| consumer.life == life);
         });
     }
@@ -264,7 +267,7 @@ impl BrokerServer {
         });
     }
 
-    /// A stopped process takes what its prefetch allows without ever reading it.
+    /// A stopped process is sent what its prefetch allows, and reads it only when it goes on.
     pub fn stuff(&self, life: Life) {
         let mut server = self.lock();
         let ids: Vec<_> = server
@@ -276,7 +279,10 @@ impl BrokerServer {
         for id in ids {
             let often = server.room.chance().below(4);
             for _ in 0..often {
-                let _stuck = server.deliver(id);
+                let sent = server.deliver(id);
+                if let Some(consumer) = server.consumers.get_mut(&id) {
+                    consumer.unread.extend(sent);
+                }
             }
         }
     }
@@ -329,6 +335,7 @@ impl BrokerServer {
             queue: queue.clone(),
             prefetch: usize::from(prefetch.max(1)),
             unacked: BTreeMap::new(),
+            unread: VecDeque::new(),
             delivered_ever: 0,
             bell: Arc::new(Notify::new()),
             last_ack_at: 0,
@@ -339,9 +346,12 @@ impl BrokerServer {
 
     pub(super) fn look(&self, id: ConsumerId) -> Look {
         let mut server = self.lock();
-        let Some(consumer) = server.consumers.get(&id) else {
+        let Some(consumer) = server.consumers.get_mut(&id) else {
             return Look::Ended;
         };
+        if let Some(unread) = consumer.unread.pop_front() {
+            return Look::Delivery(Box::new(unread));
+        }
         let bell = Arc::clone(&consumer.bell);
         match server.deliver(id) {
             Some(delivery) => {

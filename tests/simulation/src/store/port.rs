@@ -8,15 +8,16 @@ use async_trait::async_trait;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
-    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, TaskId, WorkerId,
+    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, QueueName,
+    TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish,
-    LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Requeued,
-    Runtime, Store, StoreError, WorkerRow,
+    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
+    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -45,13 +46,28 @@ impl SimStore {
 #[async_trait]
 impl Store for SimStore {
     async fn open_hub(&self, settings: HubSettings) -> Result<HubInfo, StoreError> {
+        let run = self.server.run();
         self.server
-            .call(true, move |state, _| state.open_hub(settings))
+            .call(true, move |state, _| state.open_hub(run, settings))
             .await
     }
 
     async fn time(&self) -> Result<Timestamp, StoreError> {
         self.server.call(false, |_, now| Ok(now)).await
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let run = self.server.run();
+        self.server
+            .call(false, move |state, now| state.pulse(now, run))
+            .await
+    }
+
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        let queue = queue.clone();
+        self.server
+            .call(true, move |state, _| Ok(state.note_queue(queue)))
+            .await
     }
 
     async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
@@ -287,12 +303,12 @@ impl Store for SimStore {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
-        let token = token.clone();
+        let (token, era) = (token.clone(), era.clone());
         self.server
             .call(true, move |state, _| {
-                Ok(state.mark_rebuilt(partition, &token, epoch))
+                Ok(state.mark_rebuilt(partition, &token, era))
             })
             .await
     }

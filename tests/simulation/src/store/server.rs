@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use longhaul_shared::port::StoreError;
+use longhaul_shared::port::{StoreError, StoreRun};
 use longhaul_shared::time::Timestamp;
 
 use super::state::State;
@@ -124,6 +124,11 @@ impl StoreServer {
     /// Fills the memory, or makes room again.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Names the server that answers now.
+    pub(super) fn run(&self) -> StoreRun {
+        StoreRun(format!("run-{}", self.lock().generation))
     }
 
     pub(super) fn is_full(&self) -> bool {

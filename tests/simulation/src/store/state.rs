@@ -1,7 +1,7 @@
 //! Owns the rules of the truth: what each change of the store checks and writes.
 //! Never fails, waits or forgets: that is the server's part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use longhaul_shared::commit::{CommitOutcome, Ready, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
     CommitNumber, Epoch, EventSeq, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
-    PartitionId, TaskId, WorkerId,
+    PartitionId, QueueName, TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance, Status, WaitingFor};
 use longhaul_shared::limits;
 use longhaul_shared::message::{Envelope, Publication};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, Posted,
-    Requeued, StoreError, WorkerRow,
+    Attempted, Created, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, Posted,
+    Pulse, Requeued, StoreError, StoreRun, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -29,6 +29,7 @@ pub(crate) struct State {
     pub(super) hub: Option<HubInfo>,
     pub(super) instances: BTreeMap<InstanceId, Arc<Instance>>,
     pub(super) partitions: BTreeMap<PartitionId, Arc<Partition>>,
+    queues: BTreeSet<QueueName>,
     workers: BTreeMap<WorkerId, (Timestamp, Vec<FunctionName>)>,
     pub(super) parked: BTreeMap<(Timestamp, ParkedId), Arc<ParkedMessage>>,
     pub(super) mutant: Option<Mutant>,
@@ -72,7 +73,7 @@ struct Lease {
     consuming: bool,
     acquisitions: u64,
     after_expiry: bool,
-    rebuilt: Epoch,
+    rebuilt: Era,
 }
 
 impl Lease {
@@ -135,7 +136,7 @@ impl State {
 
     // --- the hub ---------------------------------------------------------------------------------------
 
-    pub(super) fn open_hub(&mut self, settings: HubSettings) -> Result<HubInfo, StoreError> {
+    pub(super) fn open_hub(&mut self, run: StoreRun, settings: HubSettings) -> Result<HubInfo, StoreError> {
         let range = limits::PARTITIONS_MIN..=limits::PARTITIONS_MAX;
         if self.hub.is_none() && !range.contains(&settings.partitions) {
             let reason = format!("a hub does not have {} partitions", settings.partitions);
@@ -145,8 +146,23 @@ impl State {
             partitions: settings.partitions,
             epoch: Epoch::default(),
             queue_type: String::new(),
+            born: run,
         };
         Ok(self.hub.get_or_insert(made).clone())
+    }
+
+    pub(super) fn pulse(&self, now: Timestamp, run: StoreRun) -> Result<Pulse, StoreError> {
+        let hub = self.hub.as_ref().ok_or_else(missing)?;
+        let epoch = hub.epoch;
+        Ok(Pulse {
+            time: now,
+            era: Era { epoch, run },
+            queues: self.queues.iter().cloned().collect(),
+        })
+    }
+
+    pub(super) fn note_queue(&mut self, queue: QueueName) -> bool {
+        self.queues.insert(queue)
     }
 
     pub(super) fn advance_epoch(&mut self, seen: Epoch) -> Result<Epoch, StoreError> {
@@ -330,7 +346,7 @@ impl State {
         LeaseOutcome::Granted {
             token,
             after_expiry: lease.after_expiry,
-            rebuilt: lease.rebuilt,
+            rebuilt: lease.rebuilt.clone(),
         }
     }
 
@@ -359,10 +375,12 @@ impl State {
         partition.is_some_and(|partition| partition.lease.is_held_under(token))
     }
 
-    pub(super) fn mark_rebuilt(&mut self, id: PartitionId, token: &LeaseToken, epoch: Epoch) -> bool {
+    pub(super) fn mark_rebuilt(&mut self, id: PartitionId, token: &LeaseToken, era: Era) -> bool {
         let held = self.is_held(id, token);
         if held {
-            self.partition(id).lease.rebuilt = epoch;
+            let rebuilt = &mut self.partition(id).lease.rebuilt;
+            let epoch = rebuilt.epoch.max(era.epoch);
+            *rebuilt = Era { epoch, ..era };
         }
         held
     }
