@@ -325,6 +325,12 @@ impl Executor {
         self.state().lives.insert(life, LifeState::Running);
     }
 
+    /// A process has died in the middle of a task: it does nothing more, and is to be ended as soon as that task
+    /// comes to its next await.
+    pub(crate) fn doom(&self, life: Life) {
+        self.state().lives.remove(&life);
+    }
+
     /// Ends a process at once: its tasks are gone, whatever they were at.
     pub fn kill(&self, life: Life) {
         let dead: Vec<Task> = {

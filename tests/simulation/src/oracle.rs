@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::EventKind;
-use longhaul_shared::id::{CommitId, ExecutionId, InstanceId, TaskId};
+use longhaul_shared::id::{CommitId, ExecutionId, InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::port::{Created, StoreError};
 use longhaul_shared::time::Timestamp;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, Life};
 use crate::faults::FaultCount;
 use crate::store::Applied;
 
@@ -27,6 +27,8 @@ struct Judge {
     /// Whether the store's clock never jumped, so that nothing can be dated after it.
     clock_is_one: bool,
     violations: Vec<String>,
+    /// To whom a token was granted last.
+    holders: BTreeMap<(PartitionId, String), Life>,
     /// What was done by commits that were applied.
     applied: BTreeSet<CommitId>,
     executions: BTreeMap<TaskName, Executions>,
@@ -54,6 +56,7 @@ impl Oracle {
             faults,
             clock_is_one: true,
             violations: Vec::new(),
+            holders: BTreeMap::new(),
             applied: BTreeSet::new(),
             executions: BTreeMap::new(),
             created: BTreeMap::new(),
@@ -124,10 +127,17 @@ impl Oracle {
         }
     }
 
-    /// A commit is about to be applied.
-    pub(crate) fn commit(&self, applied: &Applied<'_>) {
+    /// A process was granted a lease under this token.
+    pub(crate) fn granted(&self, partition: PartitionId, token: &LeaseToken, life: Life) {
+        self.lock()
+            .holders
+            .insert((partition, token.as_str().to_owned()), life);
+    }
+
+    /// A process's commit is about to be applied.
+    pub(crate) fn commit(&self, life: Life, applied: &Applied<'_>) {
         let mut judge = self.lock();
-        if let Err(violation) = judge.check(applied) {
+        if let Err(violation) = judge.check(life, applied) {
             let id = &applied.commit.instance;
             judge.accuse(format!("commit of {id}: {violation}"));
         }
@@ -193,7 +203,7 @@ impl Judge {
         self.violations.push(what);
     }
 
-    fn check(&mut self, applied: &Applied<'_>) -> Result<(), String> {
+    fn check(&mut self, life: Life, applied: &Applied<'_>) -> Result<(), String> {
         let Applied {
             commit,
             before,
@@ -203,6 +213,10 @@ impl Judge {
         self.commits += 1;
         if !is_owner {
             return Err("the committer does not own the partition".to_owned());
+        }
+        let holder = (commit.partition, commit.token.as_str().to_owned());
+        if self.holders.get(&holder) != Some(&life) {
+            return Err("the token of the committer was granted to another since".to_owned());
         }
         if !self.applied.insert(commit.id) && !self.amnesia {
             return Err("it is applied a second time".to_owned());

@@ -2,6 +2,7 @@
 //! Never looks at the run: all of it is decided before the first step.
 
 use longhaul_shared::message::Destination;
+use longhaul_shared::port::Step;
 
 use crate::broker::BrokerFaults;
 use crate::chance::Chance;
@@ -61,6 +62,8 @@ pub struct Planned {
 pub enum Disaster {
     /// A process is killed and comes again after a while; the broker may notice late.
     Kill(Kind, usize, Micros, Micros),
+    /// What happens to a process as soon as it comes to this step; after a while in any case.
+    At(Step, Box<Disaster>),
     /// A process stands still for a while.
     Pause(Kind, usize, Micros),
     /// A worker is told to stop, and comes again.
@@ -203,6 +206,24 @@ fn draw_broker_faults(chance: &Chance) -> BrokerFaults {
     }
 }
 
+/// Has half of what happens to workers happen at a step of the protocol.
+fn draw_step(chance: &Chance, kind: Kind, disaster: Disaster) -> Disaster {
+    let of_activities = |step: &&Step| step.as_str().starts_with("attempt.");
+    let steps: Vec<Step> = match kind {
+        Kind::Client => return disaster,
+        Kind::Activity => Step::ALL.iter().filter(of_activities).copied().collect(),
+        Kind::Orchestrator => Step::ALL
+            .iter()
+            .filter(|step| !of_activities(step))
+            .copied()
+            .collect(),
+    };
+    match steps.get(chance.below(2 * steps.len())) {
+        Some(step) => Disaster::At(*step, Box::new(disaster)),
+        None => disaster,
+    }
+}
+
 fn draw_disaster(
     chance: &Chance,
     partitions: u16,
@@ -225,9 +246,12 @@ fn draw_disaster(
                 0 => chance.between(10 * SECOND, 20 * SECOND),
                 _ => chance.between(1_000, 20_000),
             };
-            Disaster::Kill(kind, which, long, noticed)
+            draw_step(chance, kind, Disaster::Kill(kind, which, long, noticed))
         }
-        5..8 => Disaster::Pause(kind, which, chance.between(SECOND / 2, 25 * SECOND)),
+        5..8 => {
+            let span = chance.between(SECOND / 2, 25 * SECOND);
+            draw_step(chance, kind, Disaster::Pause(kind, which, span))
+        }
         8 => Disaster::Stop(kind, which, short),
         9..11 => Disaster::Cut(kind, which),
         11 => Disaster::BrokerRestarts(short),

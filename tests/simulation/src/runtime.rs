@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use longhaul_shared::port::{Monotonic, Runtime, TaskHandle};
+use longhaul_shared::port::{Monotonic, Runtime, Step, TaskHandle};
 
 use crate::executor::{Executor, Life};
+use crate::world::World;
 
 /// The [`Runtime`] of one life of a simulated process.
 #[derive(Clone)]
@@ -15,17 +16,20 @@ pub struct SimRuntime {
     life: Life,
     /// What its monotonic clock showed when the world began.
     origin: Duration,
+    /// Who may lie in wait at a step.
+    world: Option<World>,
 }
 
 impl SimRuntime {
     /// The runtime of a process that begins now.
     #[must_use]
-    pub fn new(room: &Executor, life: Life) -> Self {
+    pub fn new(room: &Executor, life: Life, world: Option<World>) -> Self {
         let origin = Duration::from_micros(room.chance().between(0, 1 << 40));
         Self {
             room: room.clone(),
             life,
             origin,
+            world,
         }
     }
 }
@@ -45,5 +49,11 @@ impl Runtime for SimRuntime {
 
     fn random(&self) -> u128 {
         self.room.chance().wide()
+    }
+
+    fn reached(&self, step: Step) {
+        if let Some(world) = &self.world {
+            world.reached(self.life, step);
+        }
     }
 }

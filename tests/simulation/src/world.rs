@@ -1,6 +1,7 @@
 //! Owns the simulated world: its servers and processes, the disasters as planned, and the calm after them.
 //! Never judges: it tells the oracle what happened.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures::FutureExt;
 use longhaul_activity_worker::ActivityWorker;
 use longhaul_orchestrator_worker::{LocalExecutor, OrchestratorWorker, Threads};
 use longhaul_shared::id::{HubName, QueueName};
-use longhaul_shared::port::{HubSettings, Ports, Runtime};
+use longhaul_shared::port::{HubSettings, Ports, Runtime, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerFaults, BrokerServer, SimBroker};
@@ -25,6 +26,8 @@ use crate::workload;
 
 /// How soon a worker that could not start or was stopped is started again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long it is waited for a process to come to a step.
+const AMBUSH_MAX: Micros = 8_000_000;
 /// How long the broker hears nothing of a process before it gives its connection up.
 const SILENCE_MAX: Micros = 20_000_000;
 
@@ -42,6 +45,8 @@ struct Inner {
     mutant: Option<Mutant>,
     processes: Mutex<Vec<Process>>,
     lives: Mutex<u32>,
+    /// What waits for a process at a step.
+    ambushes: Mutex<BTreeMap<Life, (Step, Disaster)>>,
     /// Instances whose end nobody has seen yet.
     awaited: AtomicUsize,
     all_ended: AtomicBool,
@@ -77,6 +82,7 @@ impl World {
             plan,
             processes: Mutex::default(),
             lives: Mutex::new(0),
+            ambushes: Mutex::default(),
             awaited,
             all_ended: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
@@ -224,12 +230,13 @@ impl World {
     }
 
     fn ports(&self, life: Life) -> Ports {
-        let runtime: Arc<dyn Runtime> = Arc::new(SimRuntime::new(self.room(), life));
+        let runtime: Arc<dyn Runtime> = Arc::new(SimRuntime::new(self.room(), life, Some(self.clone())));
         let both = (self.0.mutant == Some(Mutant::OutboxRemovedBeforeConfirm)).then(|| self.0.store.clone());
         Ports {
             store: Arc::new(SimStore::new(
                 self.0.store.clone(),
                 self.0.oracle.clone(),
+                life,
                 Arc::clone(&runtime),
             )),
             broker: Arc::new(SimBroker::new(self.0.broker.clone(), life, both)),
@@ -305,14 +312,59 @@ impl World {
 
     // --- disasters -------------------------------------------------------------------------------------
 
+    /// Lies in wait for a process; one that does not come to the step in time is struck wherever it is.
+    fn lie_in_wait(&self, step: Step, disaster: Disaster) {
+        let (Disaster::Kill(kind, place, ..) | Disaster::Pause(kind, place, _)) = disaster else {
+            return;
+        };
+        let Some(life) = self.life(kind, place) else {
+            return;
+        };
+        self.ambushes().insert(life, (step, disaster));
+        let world = self.clone();
+        self.room().after(AMBUSH_MAX, move || {
+            let missed = world.ambushes().remove(&life);
+            if let Some((_, disaster)) = missed.filter(|_| world.life(kind, place) == Some(life)) {
+                world.strike(disaster);
+            }
+        });
+    }
+
+    fn ambushes(&self) -> MutexGuard<'_, BTreeMap<Life, (Step, Disaster)>> {
+        self.0.ambushes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process has come to a step of the protocol.
+    pub(crate) fn reached(&self, life: Life, step: Step) {
+        let hit = self.ambushes().get(&life).is_some_and(|(at, _)| *at == step);
+        if !hit {
+            return;
+        }
+        let Some((_, disaster)) = self.ambushes().remove(&life) else {
+            return;
+        };
+        self.room()
+            .note(|| format!("world   {life:?} comes to {}", step.as_str()));
+        match disaster {
+            Disaster::Kill(..) => self.room().doom(life),
+            _ => self.room().pause(life),
+        }
+        let world = self.clone();
+        self.room().after(0, move || world.strike(disaster));
+    }
+
     fn strike(&self, disaster: Disaster) {
         self.room().note(|| format!("world   {disaster:?}"));
+        if let Disaster::At(step, disaster) = disaster {
+            return self.lie_in_wait(step, *disaster);
+        }
         self.0.faults.add();
         match disaster {
             Disaster::Kill(kind, place, again, noticed) => {
                 self.end(kind, place, noticed);
                 self.start_after(kind, place, again);
             }
+            Disaster::At(..) => {}
             Disaster::Pause(kind, place, span) => self.pause(kind, place, span),
             Disaster::Stop(kind, place, again) => self.stop(kind, place, again),
             Disaster::Cut(kind, place) => {

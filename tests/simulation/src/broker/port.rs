@@ -91,6 +91,9 @@ impl Broker for SimBroker {
         }
         let generation = self.server.generation(self.life);
         let room = self.server.room();
+        if !room.lives(self.life) {
+            return std::future::pending().await;
+        }
         let (there, back) = (
             room.chance().between(100, 3_000),
             room.chance().between(100, 3_000),
@@ -121,6 +124,7 @@ impl Broker for SimBroker {
         let id = subscribed?;
         let tap = Arc::new(Tap {
             server: self.server.clone(),
+            life,
             id,
         });
         Ok(Box::new(SimSubscription {
@@ -160,6 +164,7 @@ struct SimSubscription {
 
 struct Tap {
     server: BrokerServer,
+    life: Life,
     id: ConsumerId,
 }
 
@@ -200,6 +205,8 @@ impl Drop for SimSubscription {
 
 impl Acker for Tap {
     fn ack(&self, tag: DeliveryTag) {
-        self.server.ack(self.id, tag);
+        if self.server.room().lives(self.life) {
+            self.server.ack(self.id, tag);
+        }
     }
 }

@@ -22,24 +22,37 @@ use longhaul_shared::port::{
 use longhaul_shared::time::Timestamp;
 
 use super::server::{StoreServer, WAIT_LOOKS_EVERY, unavailable};
+use super::state::State;
+use crate::executor::Life;
 use crate::oracle::Oracle;
 
 /// One process's door to the simulated Redis.
 pub struct SimStore {
     server: StoreServer,
     oracle: Oracle,
+    life: Life,
     runtime: Arc<dyn Runtime>,
 }
 
 impl SimStore {
     /// A door for a process with this runtime, watched by this oracle.
     #[must_use]
-    pub fn new(server: StoreServer, oracle: Oracle, runtime: Arc<dyn Runtime>) -> Self {
+    pub fn new(server: StoreServer, oracle: Oracle, life: Life, runtime: Arc<dyn Runtime>) -> Self {
         Self {
             server,
             oracle,
+            life,
             runtime,
         }
+    }
+
+    /// Sends a request and waits for its answer.
+    async fn call<T: Send + 'static>(
+        &self,
+        writes: bool,
+        request: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.server.call(self.life, writes, request).await
     }
 }
 
@@ -47,69 +60,60 @@ impl SimStore {
 impl Store for SimStore {
     async fn open_hub(&self, settings: HubSettings) -> Result<HubInfo, StoreError> {
         let run = self.server.run();
-        self.server
-            .call(true, move |state, _| state.open_hub(run, settings))
+        self.call(true, move |state, _| state.open_hub(run, settings))
             .await
     }
 
     async fn time(&self) -> Result<Timestamp, StoreError> {
-        self.server.call(false, |_, now| Ok(now)).await
+        self.call(false, |_, now| Ok(now)).await
     }
 
     async fn pulse(&self) -> Result<Pulse, StoreError> {
         let run = self.server.run();
-        self.server
-            .call(false, move |state, now| state.pulse(now, run))
-            .await
+        self.call(false, move |state, now| state.pulse(now, run)).await
     }
 
     async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
         let queue = queue.clone();
-        self.server
-            .call(true, move |state, _| Ok(state.note_queue(queue)))
-            .await
+        self.call(true, move |state, _| Ok(state.note_queue(queue))).await
     }
 
     async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
         let told = self.server.room();
-        self.server
-            .call(true, move |state, _| {
-                let epoch = state.advance_epoch(seen);
-                told.note(|| format!("store   epoch after {seen} -> {epoch:?}"));
-                epoch
-            })
-            .await
+        self.call(true, move |state, _| {
+            let epoch = state.advance_epoch(seen);
+            told.note(|| format!("store   epoch after {seen} -> {epoch:?}"));
+            epoch
+        })
+        .await
     }
 
     async fn create(&self, start: StartInstance) -> Result<Created, StoreError> {
         let (full, oracle) = (self.server.is_full(), self.oracle.clone());
-        self.server
-            .call(true, move |state, now| {
-                if full {
-                    return Err(out_of_memory());
-                }
-                let id = start.id.clone();
-                let created = state.create(now, start)?;
-                oracle.created(&id, &created);
-                Ok(created)
-            })
-            .await
+        self.call(true, move |state, now| {
+            if full {
+                return Err(out_of_memory());
+            }
+            let id = start.id.clone();
+            let created = state.create(now, start)?;
+            oracle.created(&id, &created);
+            Ok(created)
+        })
+        .await
     }
 
     async fn post(&self, message: Envelope) -> Result<Posted, StoreError> {
         let full = self.server.is_full();
-        self.server
-            .call(true, move |state, now| match full {
-                true => Err(out_of_memory()),
-                false => state.post(now, &message),
-            })
-            .await
+        self.call(true, move |state, now| match full {
+            true => Err(out_of_memory()),
+            false => state.post(now, &message),
+        })
+        .await
     }
 
     async fn load(&self, requests: Vec<LoadRequest>) -> Vec<Result<Option<LoadedInstance>, StoreError>> {
         let count = requests.len();
         let answer = self
-            .server
             .call(false, move |state, _| {
                 Ok(requests.iter().map(|request| state.load(request)).collect())
             })
@@ -127,23 +131,21 @@ impl Store for SimStore {
         limit: usize,
     ) -> Result<Vec<HistoryEvent>, StoreError> {
         let key = key.clone();
-        self.server
-            .call(false, move |state, _| Ok(state.history(&key, after, limit)))
+        self.call(false, move |state, _| Ok(state.history(&key, after, limit)))
             .await
     }
 
     async fn commit(&self, batch: Vec<TurnCommit>) -> Vec<Result<CommitOutcome, StoreError>> {
         let count = batch.len();
-        let oracle = self.oracle.clone();
+        let (oracle, life) = (self.oracle.clone(), self.life);
         // A connection that breaks in the middle of a pipeline: some are applied, of those some are heard of.
         let (applied, heard) = self.server.cut(count);
         let answer = self
-            .server
             .call(true, move |state, now| {
                 let mut outcomes = Vec::with_capacity(batch.len());
                 for (place, commit) in batch.iter().enumerate() {
                     let outcome = if place < applied {
-                        let outcome = state.commit(now, commit, &mut |applied| oracle.commit(applied));
+                        let outcome = state.commit(now, commit, &mut |applied| oracle.commit(life, applied));
                         oracle.committed(commit, &outcome);
                         outcome
                     } else {
@@ -170,7 +172,6 @@ impl Store for SimStore {
         loop {
             let wanted = id.clone();
             let row = self
-                .server
                 .call(false, move |state, _| Ok(state.row(&wanted).cloned()))
                 .await?;
             let left = until.since(self.runtime.now());
@@ -183,7 +184,7 @@ impl Store for SimStore {
     }
 
     async fn query(&self, query: Query) -> Result<QueryPage, StoreError> {
-        self.server.call(false, move |state, _| state.query(&query)).await
+        self.call(false, move |state, _| state.query(&query)).await
     }
 
     async fn ready(
@@ -192,19 +193,17 @@ impl Store for SimStore {
         older_than: Duration,
         limit: usize,
     ) -> Result<Vec<InstanceId>, StoreError> {
-        self.server
-            .call(false, move |state, now| {
-                Ok(state.ready(now, partition, older_than, limit))
-            })
-            .await
+        self.call(false, move |state, now| {
+            Ok(state.ready(now, partition, older_than, limit))
+        })
+        .await
     }
 
     async fn due_timers(&self, partition: PartitionId, limit: usize) -> Result<DueTimers, StoreError> {
-        self.server
-            .call(false, move |state, now| {
-                Ok(state.due_timers(now, partition, limit))
-            })
-            .await
+        self.call(false, move |state, now| {
+            Ok(state.due_timers(now, partition, limit))
+        })
+        .await
     }
 
     async fn drop_timers(
@@ -214,16 +213,14 @@ impl Store for SimStore {
         timers: Vec<(ExecutionKey, TaskId)>,
     ) -> Result<bool, StoreError> {
         let token = token.clone();
-        self.server
-            .call(true, move |state, _| {
-                Ok(state.drop_timers(partition, &token, &timers))
-            })
-            .await
+        self.call(true, move |state, _| {
+            Ok(state.drop_timers(partition, &token, &timers))
+        })
+        .await
     }
 
     async fn outbox(&self, partition: PartitionId, page: PageRequest) -> Result<OutboxPage, StoreError> {
-        self.server
-            .call(false, move |state, _| state.outbox(partition, &page))
+        self.call(false, move |state, _| state.outbox(partition, &page))
             .await
     }
 
@@ -234,11 +231,10 @@ impl Store for SimStore {
         messages: Vec<MessageId>,
     ) -> Result<bool, StoreError> {
         let token = token.clone();
-        self.server
-            .call(true, move |state, _| {
-                Ok(state.forget_confirmed(partition, &token, &messages))
-            })
-            .await
+        self.call(true, move |state, _| {
+            Ok(state.forget_confirmed(partition, &token, &messages))
+        })
+        .await
     }
 
     async fn open_instances(
@@ -246,14 +242,12 @@ impl Store for SimStore {
         partition: PartitionId,
         page: PageRequest,
     ) -> Result<(Vec<InstanceId>, Option<String>), StoreError> {
-        self.server
-            .call(false, move |state, _| Ok(state.open_instances(partition, &page)))
+        self.call(false, move |state, _| Ok(state.open_instances(partition, &page)))
             .await
     }
 
     async fn heartbeat(&self, worker: WorkerRow, ttl: Duration) -> Result<Vec<WorkerRow>, StoreError> {
-        self.server
-            .call(true, move |state, now| Ok(state.heartbeat(now, worker, ttl)))
+        self.call(true, move |state, now| Ok(state.heartbeat(now, worker, ttl)))
             .await
     }
 
@@ -264,26 +258,26 @@ impl Store for SimStore {
         wish: LeaseWish,
     ) -> Result<LeaseOutcome, StoreError> {
         let (worker, told) = (worker.clone(), self.server.room());
-        self.server
-            .call(true, move |state, now| {
-                let outcome = state.acquire(now, partition, &worker, &wish);
-                if !matches!(outcome, LeaseOutcome::Held { .. }) {
-                    told.note(|| format!("store   lease of {partition} -> {outcome:?}"));
-                }
-                Ok(outcome)
-            })
-            .await
+        let (oracle, life) = (self.oracle.clone(), self.life);
+        self.call(true, move |state, now| {
+            let outcome = state.acquire(now, partition, &worker, &wish);
+            if let LeaseOutcome::Granted { token, .. } = &outcome {
+                oracle.granted(partition, token, life);
+                told.note(|| format!("store   lease of {partition} -> {outcome:?}"));
+            }
+            Ok(outcome)
+        })
+        .await
     }
 
     async fn leases(&self, partitions: Vec<PartitionId>) -> Result<Vec<Option<HeldLease>>, StoreError> {
-        self.server
-            .call(false, move |state, now| {
-                Ok(partitions
-                    .iter()
-                    .map(|partition| state.holder(now, *partition))
-                    .collect())
-            })
-            .await
+        self.call(false, move |state, now| {
+            Ok(partitions
+                .iter()
+                .map(|partition| state.holder(now, *partition))
+                .collect())
+        })
+        .await
     }
 
     async fn renew_leases(
@@ -291,12 +285,11 @@ impl Store for SimStore {
         renewals: Vec<LeaseRenewal>,
         ttl: Duration,
     ) -> Result<Vec<bool>, StoreError> {
-        self.server
-            .call(true, move |state, now| {
-                let renewed = renewals.iter().map(|renewal| state.renew(now, renewal, ttl));
-                Ok(renewed.collect())
-            })
-            .await
+        self.call(true, move |state, now| {
+            let renewed = renewals.iter().map(|renewal| state.renew(now, renewal, ttl));
+            Ok(renewed.collect())
+        })
+        .await
     }
 
     async fn mark_rebuilt(
@@ -306,21 +299,19 @@ impl Store for SimStore {
         era: &Era,
     ) -> Result<bool, StoreError> {
         let (token, era) = (token.clone(), era.clone());
-        self.server
-            .call(true, move |state, _| {
-                Ok(state.mark_rebuilt(partition, &token, era))
-            })
-            .await
+        self.call(true, move |state, _| {
+            Ok(state.mark_rebuilt(partition, &token, era))
+        })
+        .await
     }
 
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {
         let token = token.clone();
-        self.server
-            .call(true, move |state, _| {
-                state.release(partition, &token);
-                Ok(())
-            })
-            .await
+        self.call(true, move |state, _| {
+            state.release(partition, &token);
+            Ok(())
+        })
+        .await
     }
 
     async fn count_attempt(
@@ -330,23 +321,20 @@ impl Store for SimStore {
         instance: &InstanceId,
     ) -> Result<Attempted, StoreError> {
         let (token, instance) = (token.clone(), instance.clone());
-        self.server
-            .call(true, move |state, _| {
-                Ok(state.count_attempt(partition, &token, &instance))
-            })
-            .await
+        self.call(true, move |state, _| {
+            Ok(state.count_attempt(partition, &token, &instance))
+        })
+        .await
     }
 
     async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
         let id = id.clone();
-        self.server
-            .call(true, move |state, now| Ok(state.requeue_instance(now, &id)))
+        self.call(true, move |state, now| Ok(state.requeue_instance(now, &id)))
             .await
     }
 
     async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
-        self.server
-            .call(false, move |state, _| Ok(state.work_attempts(partition, work)))
+        self.call(false, move |state, _| Ok(state.work_attempts(partition, work)))
             .await
     }
 
@@ -356,46 +344,40 @@ impl Store for SimStore {
         work: MessageId,
         nonce: u128,
     ) -> Result<u32, StoreError> {
-        self.server
-            .call(true, move |state, _| {
-                Ok(state.count_work_attempt(partition, work, nonce))
-            })
-            .await
+        self.call(true, move |state, _| {
+            Ok(state.count_work_attempt(partition, work, nonce))
+        })
+        .await
     }
 
     async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
-        self.server
-            .call(true, move |state, _| {
-                state.forget_work_attempts(partition, work);
-                Ok(())
-            })
-            .await
+        self.call(true, move |state, _| {
+            state.forget_work_attempts(partition, work);
+            Ok(())
+        })
+        .await
     }
 
     async fn park(&self, message: ParkedMessage) -> Result<(), StoreError> {
         let full = self.server.is_full();
-        self.server
-            .call(true, move |state, _| match full {
-                true => Err(out_of_memory()),
-                false => state.park(message),
-            })
-            .await
+        self.call(true, move |state, _| match full {
+            true => Err(out_of_memory()),
+            false => state.park(message),
+        })
+        .await
     }
 
     async fn parked(&self, page: PageRequest) -> Result<ParkedPage, StoreError> {
-        self.server
-            .call(false, move |state, _| state.parked_page(&page))
-            .await
+        self.call(false, move |state, _| state.parked_page(&page)).await
     }
 
     async fn parked_message(&self, id: ParkedId) -> Result<Option<ParkedMessage>, StoreError> {
-        self.server
-            .call(false, move |state, _| Ok(state.parked_message(id)))
+        self.call(false, move |state, _| Ok(state.parked_message(id)))
             .await
     }
 
     async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError> {
-        self.server.call(true, move |state, _| Ok(state.unpark(id))).await
+        self.call(true, move |state, _| Ok(state.unpark(id))).await
     }
 }
 

@@ -10,7 +10,7 @@ use longhaul_shared::port::{StoreError, StoreRun};
 use longhaul_shared::time::Timestamp;
 
 use super::state::State;
-use crate::executor::{Executor, Micros};
+use crate::executor::{Executor, Life, Micros};
 use crate::faults::FaultCount;
 use crate::mutant::Mutant;
 
@@ -198,9 +198,13 @@ impl StoreServer {
     /// Sends a request and waits for its answer.
     pub(super) async fn call<T: Send + 'static>(
         &self,
+        life: Life,
         writes: bool,
         request: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if !self.room().lives(life) {
+            return std::future::pending().await;
+        }
         let (answer, answered) = oneshot::channel();
         self.send(writes, Box::new(request), answer);
         answered
