@@ -8,8 +8,9 @@
 //! longhaul_backends::store_conformance!(hub);
 //! ```
 //! The crate that does needs `tokio` with `macros` and `rt-multi-thread`. One that runs the tests differently (a
-//! simulation) calls the functions itself. A test that finds something wrong panics and says which promise is
-//! broken; a wait ends by [`DEADLINE`].
+//! simulation) writes `store_conformance!(run runner)`, where `runner` is a function that is given each test as a
+//! closure from a subject to a future. A test that finds something wrong panics and says which promise is broken; a
+//! wait ends by [`DEADLINE`].
 
 #![allow(
     clippy::expect_used,
@@ -71,11 +72,11 @@ impl<P: ?Sized> Subject<P> {
 }
 
 /// Registers every test of the [`Store`] suite for the backend of this factory: the path of an `async fn()` that
-/// returns a [`StoreSubject`].
+/// returns a [`StoreSubject`]; or `run` and the path of a runner.
 #[macro_export]
 macro_rules! store_conformance {
-    ($factory:path) => {
-        $crate::conformance_tests! { $factory, StoreHub, store:
+    ($($how:tt)+) => {
+        $crate::conformance_tests! { [$($how)+], StoreHub, store:
             hub {
                 an_existing_hub_keeps_its_settings,
                 one_of_many_makes_the_hub,
@@ -224,8 +225,8 @@ macro_rules! store_conformance {
 /// that returns a [`BrokerSubject`].
 #[macro_export]
 macro_rules! broker_conformance {
-    ($factory:path) => {
-        $crate::conformance_tests! { $factory, BrokerHub, broker:
+    ($($how:tt)+) => {
+        $crate::conformance_tests! { [$($how)+], BrokerHub, broker:
             publish {
                 everything_about_a_message_arrives,
                 any_body_arrives,
@@ -269,7 +270,19 @@ macro_rules! broker_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
-    ($factory:path, $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
+    ([run $runner:path], $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
+        $(mod $module {
+            use super::*;
+            $(#[test]
+            fn $test() {
+                $runner(|subject| async move {
+                    let hub = $crate::conformance::$suite::$hub::new(subject).await;
+                    $crate::conformance::$suite::$module::$test(hub).await;
+                });
+            })*
+        })*
+    };
+    ([$factory:path], $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
         $(mod $module {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,8 @@ pub(crate) struct State {
     queues: BTreeSet<QueueName>,
     workers: BTreeMap<WorkerId, (Timestamp, Vec<FunctionName>)>,
     pub(super) parked: BTreeMap<(Timestamp, ParkedId), Arc<ParkedMessage>>,
+    /// When each of them was parked.
+    parked_at: BTreeMap<ParkedId, Timestamp>,
     pub(super) mutant: Option<Mutant>,
 }
 
@@ -490,21 +492,23 @@ impl State {
     }
 
     pub(super) fn park(&mut self, message: ParkedMessage) -> Result<(), StoreError> {
-        if self.parked.values().any(|there| there.id == message.id) {
+        if self.parked_at.contains_key(&message.id) {
             return Ok(());
         }
         if self.parked.len() >= limits::PARKED_MESSAGES_MAX {
             let reason = format!("{} messages are parked", self.parked.len());
             return Err(StoreError::Full { reason });
         }
+        self.parked_at.insert(message.id, message.time);
         self.parked.insert((message.time, message.id), Arc::new(message));
         Ok(())
     }
 
     pub(super) fn unpark(&mut self, id: ParkedId) -> bool {
-        let before = self.parked.len();
-        self.parked.retain(|(_, there), _| *there != id);
-        self.parked.len() < before
+        let Some(time) = self.parked_at.remove(&id) else {
+            return false;
+        };
+        self.parked.remove(&(time, id)).is_some()
     }
 }
 
