@@ -259,6 +259,7 @@ macro_rules! broker_conformance {
             }
             epoch {
                 a_marker_is_there_once_declared,
+                a_withdrawn_marker_is_gone,
                 asking_does_not_declare,
                 the_generation_stands_while_nothing_breaks,
             }

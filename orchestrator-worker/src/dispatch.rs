@@ -14,6 +14,7 @@ use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::message::{Destination, Envelope};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{Acker, Delivery, DueTimers, StoreError, TaskHandle};
+use longhaul_shared::time::Timestamp;
 use longhaul_shared::{code, codec};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -246,6 +247,10 @@ impl Dispatch {
 
     fn set_rebuild(&mut self, partition: PartitionId, unsent: Option<Arc<Unsent>>) {
         if let Some(held) = self.held.get_mut(&partition) {
+            if unsent.is_some() {
+                // A store that fell behind holds timers again that were known to have fired.
+                held.timers.set(Some(Timestamp::default()));
+            }
             held.rebuild = unsent.map(RebuildState::new);
         }
     }

@@ -16,7 +16,7 @@ use longhaul_shared::port::{
 use tokio::sync::mpsc;
 
 /// The hub's first epoch: before it there were no queues, so nothing can have been lost with them.
-const FIRST_EPOCH: Epoch = Epoch(1);
+const FIRST_EPOCH: u64 = 1;
 /// How often it is looked whether every queue that was declared is there. One that nobody publishes to would
 /// otherwise be missed by nobody while instances wait for what was in it.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
@@ -104,7 +104,7 @@ impl Eras {
         } else {
             &rebuilt.run
         };
-        rebuilt.epoch.max(FIRST_EPOCH) < self.known.epoch || *run != self.known.run
+        rebuilt.epoch.number.max(FIRST_EPOCH) < self.known.epoch.number || *run != self.known.run
     }
 
     /// Takes in a pulse of the store.
@@ -124,8 +124,11 @@ impl Eras {
             );
             self.known.run = pulse.era.run;
         }
-        self.behind = (pulse.era.epoch < self.known.epoch).then_some(pulse.era.epoch);
-        self.known.epoch = self.known.epoch.max(pulse.era.epoch);
+        let is_behind = pulse.era.epoch.number < self.known.epoch.number;
+        self.behind = is_behind.then_some(pulse.era.epoch);
+        if !is_behind {
+            self.known.epoch = pulse.era.epoch;
+        }
         self.queues.extend(pulse.queues);
     }
 
@@ -156,12 +159,12 @@ impl Eras {
 
     async fn settle_now(&mut self) -> Result<(), EraError> {
         self.remind_the_store().await?;
-        let mut is_declared_now = false;
-        while !self.ports.broker.has_epoch(self.known.epoch).await?
-            || (!is_declared_now && self.has_lost_a_queue().await?)
-        {
+        if self.ports.broker.has_epoch(self.known.epoch).await? && self.has_lost_a_queue().await? {
+            // From here on everybody misses the marker, whatever becomes of this worker.
+            self.ports.broker.withdraw_epoch(self.known.epoch).await?;
+        }
+        while !self.ports.broker.has_epoch(self.known.epoch).await? {
             self.raise().await?;
-            is_declared_now = true;
         }
         Ok(())
     }
@@ -176,13 +179,10 @@ impl Eras {
             self.behind = Some(info.epoch);
             self.hub_gone = false;
         }
-        let Some(mut epoch) = self.behind else {
+        let Some(epoch) = self.behind else {
             return Ok(());
         };
-        while epoch < self.known.epoch {
-            epoch = self.ports.store.advance_epoch(epoch).await?;
-        }
-        self.known.epoch = epoch;
+        self.known.epoch = self.led_up(epoch, self.known.epoch).await?;
         for queue in &self.queues {
             self.ports.store.note_queue(queue).await?;
         }
@@ -191,23 +191,31 @@ impl Eras {
     }
 
     /// Begins another epoch. Its queues and its marker are there before the number rises: whoever reads the number
-    /// finds them, also a worker that starts at the same time. Another may have raised it further meanwhile.
+    /// finds them, also a worker that starts at the same time. Another may have raised it meanwhile; then what is left
+    /// here is nobody's marker.
     async fn raise(&mut self) -> Result<(), EraError> {
-        let is_loss = self.known.epoch >= FIRST_EPOCH;
-        let next = Epoch(self.known.epoch.0 + 1);
+        let before = self.known.epoch;
+        let nonce = u64::try_from(self.ports.runtime.random() & u128::from(u64::MAX)).unwrap_or_default();
+        let next = before.next(nonce.max(1));
         let queues: Vec<_> = self.task_queues().cloned().collect();
         self.ports.broker.declare(self.partitions, &queues).await?;
         self.ports.broker.declare_epoch(next).await?;
-        let mut epoch = self.ports.store.advance_epoch(self.known.epoch).await?;
-        // A store that has forgotten epochs is led up again.
-        while epoch < next {
-            epoch = self.ports.store.advance_epoch(epoch).await?;
+        let epoch = self.ports.store.advance_epoch(before, next).await?;
+        self.known.epoch = self.led_up(epoch, next).await?;
+        if before.number >= FIRST_EPOCH {
+            tracing::warn!(epoch = %self.known.epoch, "the broker has lost queues; everything open is sent again");
         }
-        self.known.epoch = epoch;
-        if is_loss {
-            tracing::warn!(%epoch, "the broker has lost queues; everything open is sent again");
-        }
+        let useless = if self.known.epoch == next { before } else { next };
+        self.ports.broker.withdraw_epoch(useless).await?;
         Ok(())
+    }
+
+    /// What the store's epoch becomes that was behind: one that has forgotten epochs is led up again.
+    async fn led_up(&self, mut epoch: Epoch, next: Epoch) -> Result<Epoch, EraError> {
+        while epoch.number < next.number {
+            epoch = self.ports.store.advance_epoch(epoch, next).await?;
+        }
+        Ok(epoch)
     }
 
     fn task_queues(&self) -> impl Iterator<Item = &QueueName> {

@@ -483,10 +483,14 @@ async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>) -> Answers {
 async fn note(ports: &Ports, lost: &Missing, queues: Vec<QueueName>) -> Vec<QueueName> {
     let mut new = Vec::new();
     for queue in queues {
-        let is_default = queue == QueueName::default();
+        if queue == QueueName::default() {
+            // It is declared with the hub.
+            lost.tell(Destination::Work(queue));
+            continue;
+        }
         match ports.store.note_queue(&queue).await {
-            Ok(true) if !is_default => new.push(queue),
-            Ok(_) => lost.tell(Destination::Work(queue)),
+            Ok(true) => new.push(queue),
+            Ok(false) => lost.tell(Destination::Work(queue)),
             Err(error) => tracing::warn!(%queue, %error, "the task queue could not be noted; tried again"),
         }
     }

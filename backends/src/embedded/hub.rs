@@ -23,7 +23,7 @@ pub(super) fn open(view: &dyn View, settings: HubSettings) -> Result<(Batch, Hub
     };
     let info = HubInfo {
         partitions: hub.partitions,
-        epoch: hub.epoch,
+        epoch: hub.epoch(),
         queue_type: String::new(),
         born: run(),
     };
@@ -52,7 +52,7 @@ pub(super) fn run() -> StoreRun {
 pub(super) fn pulse(view: &dyn View, now: Timestamp) -> Result<Pulse, StoreError> {
     let hub = existing(view)?.ok_or_else(missing)?;
     let era = Era {
-        epoch: hub.epoch,
+        epoch: hub.epoch(),
         run: run(),
     };
     Ok(Pulse {
@@ -74,15 +74,16 @@ pub(super) fn note_queue(view: &dyn View, queue: QueueName) -> Result<(Batch, bo
     Ok((batch, is_news))
 }
 
-/// Raises the epoch if it is the one seen.
-pub(super) fn advance_epoch(view: &dyn View, seen: Epoch) -> Result<(Batch, Epoch), StoreError> {
+/// Sets the epoch if it is the one seen.
+pub(super) fn advance_epoch(view: &dyn View, seen: Epoch, next: Epoch) -> Result<(Batch, Epoch), StoreError> {
     let mut hub = existing(view)?.ok_or_else(missing)?;
     let mut batch = Batch::default();
-    if hub.epoch == seen {
-        hub.epoch = Epoch(seen.0 + 1);
+    if hub.epoch() == seen {
+        hub.epoch = next.number;
+        hub.epoch_nonce = next.nonce;
         batch.put(keys::HUB.to_vec(), record::bytes(&hub));
     }
-    Ok((batch, hub.epoch))
+    Ok((batch, hub.epoch()))
 }
 
 /// What is told to those who come before the hub was made.
@@ -104,7 +105,8 @@ fn make(settings: HubSettings) -> Result<HubRecord, StoreError> {
     Ok(HubRecord {
         schema: SCHEMA,
         partitions: settings.partitions,
-        epoch: Epoch::default(),
+        epoch: 0,
+        epoch_nonce: 0,
         queues: Vec::new(),
     })
 }

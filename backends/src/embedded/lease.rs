@@ -56,7 +56,7 @@ pub(super) fn acquire(
         token: LeaseToken::from(lease.token.as_str()),
         after_expiry: lease.after_expiry,
         rebuilt: Era {
-            epoch: lease.rebuilt,
+            epoch: Epoch::new(lease.rebuilt),
             run: super::hub::run(),
         },
     };
@@ -95,7 +95,7 @@ fn given(before: Option<LeaseRecord>, now: Timestamp, worker: WorkerId, wish: &L
         consuming: false,
         acquisitions,
         after_expiry: before.as_ref().is_some_and(|lease| lease.owner.is_some()),
-        rebuilt: before.map_or(Epoch::default(), |lease| lease.rebuilt),
+        rebuilt: before.map_or(0, |lease| lease.rebuilt),
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn mark_rebuilt(
     let lease = held_lease(view, partition, token)?;
     let held = lease.is_some();
     if let Some(mut lease) = lease {
-        lease.rebuilt = lease.rebuilt.max(era.epoch);
+        lease.rebuilt = lease.rebuilt.max(era.epoch.number);
         batch.put(keys::lease(partition), record::bytes(&lease));
     }
     Ok((batch, held))

@@ -34,8 +34,11 @@ pub(super) struct HubRecord {
     pub(super) schema: u32,
     #[serde(rename = "p")]
     pub(super) partitions: u16,
+    /// The number and the nonce of the broker's epoch.
     #[serde(rename = "ep")]
-    pub(super) epoch: Epoch,
+    pub(super) epoch: u64,
+    #[serde(rename = "en", default)]
+    pub(super) epoch_nonce: u64,
     /// The task queues that were noted.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) queues: Vec<QueueName>,
@@ -139,7 +142,7 @@ pub(super) struct LeaseRecord {
     #[serde(rename = "ax", default)]
     pub(super) after_expiry: bool,
     #[serde(rename = "rb", default)]
-    pub(super) rebuilt: Epoch,
+    pub(super) rebuilt: u64,
 }
 
 /// A worker and until when it is known to live.
@@ -149,6 +152,15 @@ pub(super) struct WorkerRecord {
     pub(super) expires: Timestamp,
     #[serde(rename = "h")]
     pub(super) hosts: Vec<FunctionName>,
+}
+
+impl HubRecord {
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch {
+            number: self.epoch,
+            nonce: self.epoch_nonce,
+        }
+    }
 }
 
 impl Head {

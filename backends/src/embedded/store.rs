@@ -136,8 +136,8 @@ impl Store for EmbeddedStore {
         self.change(move |view, _now| hub::note_queue(view, queue)).await
     }
 
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
-        self.change(move |view, _now| hub::advance_epoch(view, seen))
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
+        self.change(move |view, _now| hub::advance_epoch(view, seen, next))
             .await
     }
 

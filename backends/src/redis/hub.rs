@@ -111,16 +111,16 @@ impl Hub {
         let mut questions = Pipeline::new();
         questions.ignore_errors();
         questions.cmd("TIME");
-        questions.cmd("HGET").arg(&meta).arg("ep");
+        questions.cmd("HMGET").arg(&meta).arg(&["ep", "en"]);
         questions.cmd("SMEMBERS").arg(&queues);
         questions.cmd("INFO").arg("server");
         let answers = self.read_all(&questions).await?;
-        let [time, epoch, noted, info]: [RedisResult<Value>; 4] = answers
+        let [time, is, noted, info]: [RedisResult<Value>; 4] = answers
             .try_into()
             .map_err(|_| unreadable(&meta, "four questions have four answers"))?;
         let (seconds, micros) = self.answer("the answer to TIME", time)?;
-        let epoch: Option<String> = self.answer(&meta, epoch)?;
-        if epoch.is_none() {
+        let (number, nonce): (Option<String>, Option<String>) = self.answer(&meta, is)?;
+        if number.is_none() {
             return Err(self.mismatch("does not exist on this server".to_owned()));
         }
         let noted: Vec<String> = self.answer(&queues, noted)?;
@@ -128,7 +128,7 @@ impl Hub {
         Ok(Pulse {
             time: timestamp(seconds, micros),
             era: Era {
-                epoch: Epoch(number(&meta, "ep", epoch)?),
+                epoch: epoch(&meta, number, nonce)?,
                 run: run_in(&self.answer::<String>("the answer to INFO", info)?)?,
             },
             queues: names.map_err(|error| unreadable(&queues, error.to_string()))?,
@@ -151,13 +151,16 @@ impl Hub {
     }
 
     /// See [`Store::advance_epoch`](longhaul_shared::port::Store::advance_epoch).
-    pub(super) async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
+    pub(super) async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
         let meta = self.keys.meta();
         let mut call = Call::new(&ADVANCE_EPOCH, &[&meta]);
-        call.arg(seen.0).arg(seen.0 + 1);
-        match self.change(&meta, call).await? {
-            Some(epoch) => Ok(Epoch(epoch)),
-            None => Err(self.mismatch("does not exist on this server".to_owned())),
+        for part in [seen, next] {
+            call.arg(part.number).arg(format!("{:016x}", part.nonce));
+        }
+        let is: Vec<Option<String>> = self.change(&meta, call).await?;
+        match <[Option<String>; 2]>::try_from(is) {
+            Ok([Some(number), nonce]) => epoch(&meta, Some(number), nonce),
+            _ => Err(self.mismatch("does not exist on this server".to_owned())),
         }
     }
 
@@ -259,16 +262,16 @@ impl Hub {
     async fn settings(&self) -> Result<Option<Vec<Option<String>>>, StoreError> {
         let meta = self.keys.meta();
         let mut get = ::redis::cmd("HMGET");
-        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du", "rn"]);
+        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du", "rn", "en"]);
         let found: Vec<Option<String>> = self.read(&meta, get).await?;
         Ok(found.iter().any(Option::is_some).then_some(found))
     }
 
     /// Checks that this program may work with the hub as it was made.
     fn agree(&self, meta: &str, found: Vec<Option<String>>) -> Result<HubInfo, StoreError> {
-        let [partitions, epoch, schema, queue_type, durability, born]: [Option<String>; 6] = found
+        let [partitions, epoch, schema, queue_type, durability, born, nonce]: [Option<String>; 7] = found
             .try_into()
-            .map_err(|_| unreadable(meta, "a hub has six settings"))?;
+            .map_err(|_| unreadable(meta, "a hub has seven settings"))?;
         let schema: u32 = number(meta, "sv", schema)?;
         if !SCHEMA_VERSIONS_READ.contains(&schema) {
             return Err(self.mismatch(format!(
@@ -292,7 +295,7 @@ impl Hub {
             )));
         }
         let partitions: u16 = number(meta, "p", partitions)?;
-        let epoch = Epoch(number(meta, "ep", epoch)?);
+        let epoch = self::epoch(meta, epoch, nonce)?;
         let known = *self.partitions.get_or_init(|| partitions);
         if known != partitions {
             return Err(self.mismatch(format!(
@@ -312,6 +315,15 @@ impl Hub {
             reason: format!("the hub {} {how}", self.config.hub),
         }
     }
+}
+
+fn epoch(meta: &str, number: Option<String>, nonce: Option<String>) -> Result<Epoch, StoreError> {
+    let nonce = nonce.unwrap_or_else(|| "0".to_owned());
+    Ok(Epoch {
+        number: self::number(meta, "ep", number)?,
+        nonce: u64::from_str_radix(&nonce, 16)
+            .map_err(|_| unreadable(meta, format!("the field en holds {nonce:?}, which is no nonce")))?,
+    })
 }
 
 fn timestamp(seconds: i64, micros: i64) -> Timestamp {

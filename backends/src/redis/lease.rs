@@ -44,7 +44,7 @@ impl Hub {
                 token: LeaseToken::new(number(acquisition)?, wish.nonce),
                 after_expiry: after_expiry == "1",
                 rebuilt: Era {
-                    epoch: Epoch(number(epoch)?),
+                    epoch: Epoch::new(number(epoch)?),
                     run: StoreRun(run.to_owned()),
                 },
             }),
@@ -121,7 +121,7 @@ impl Hub {
     ) -> Result<bool, StoreError> {
         let lease = self.keys.partition(partition).lease();
         let mut call = Call::new(&MARK_REBUILT, &[&lease]);
-        call.arg(token.as_str()).arg(era.epoch.0).arg(&era.run.0);
+        call.arg(token.as_str()).arg(era.epoch.number).arg(&era.run.0);
         self.change(&lease, call).await
     }
 

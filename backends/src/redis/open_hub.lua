@@ -10,4 +10,4 @@ elseif redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'p', ARGV[1], 'sv', ARGV[2], 'qt', ARGV[3], 'du', ARGV[4],
     'ep', '0', 'rn', ARGV[5], 'cr', t[1] .. string.format('%06d', t[2]))
 end
-return redis.call('HMGET', KEYS[1], 'p', 'ep', 'sv', 'qt', 'du', 'rn')
+return redis.call('HMGET', KEYS[1], 'p', 'ep', 'sv', 'qt', 'du', 'rn', 'en')

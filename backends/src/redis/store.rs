@@ -98,8 +98,8 @@ impl Store for RedisStore {
         self.hub.note_queue(queue).await
     }
 
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
-        self.hub.advance_epoch(seen).await
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
+        self.hub.advance_epoch(seen, next).await
     }
 
     async fn create(&self, start: StartInstance) -> Result<Created, StoreError> {

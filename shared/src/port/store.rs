@@ -50,11 +50,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
 
-    /// Raises the broker epoch from `seen` to the next, if it still is `seen`; returns what it is afterwards.
+    /// Sets the broker epoch to `next`, if it still is `seen`; returns what it is afterwards.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError>;
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError>;
 
     // --- instances -------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ pub trait Store: Send + Sync + 'static {
     -> Result<Vec<bool>, StoreError>;
 
     /// Writes down that everything that may have been lost up to this era has been sent again in this partition:
-    /// the next owner is told by [`LeaseOutcome::Granted`]. The epoch never goes back. Returns `false`, changing
+    /// the next owner is told by [`LeaseOutcome::Granted`]. The epoch's number never goes back, its nonce is not kept. Returns `false`, changing
     /// nothing, if the token is not the partition's.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ pub const LATE: Activity<Work, u64> = Activity::new("late");
 /// How soon a failed activity is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(40);
 
+/// A fan-out that one commit cannot hold.
+const BIG: u64 = 2_100;
+
 /// What an orchestration does, step by step.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Recipe {
@@ -110,8 +113,15 @@ impl Recipe {
             .map(|_| draw_step(chance, &mut steps_so_far, has_late, 0))
             .collect();
         if is_big {
-            let work = (0..2_100).map(|_| draw_work(chance, &mut steps_so_far)).collect();
-            steps.push(Step::Fan(work));
+            let work = (0..BIG).map(|_| {
+                steps_so_far += 1;
+                Work {
+                    step: steps_so_far,
+                    millis: chance.between(0, 5),
+                    failures: 0,
+                }
+            });
+            steps.push(Step::Fan(work.collect()));
         }
         Self { steps }
     }

@@ -15,7 +15,7 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId};
+use longhaul_shared::id::{HubName, InstanceId, PartitionId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
@@ -175,17 +175,17 @@ impl Site {
         self.losses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The epoch that the hub must be in: that of its making, and one more for each loss.
-    pub(crate) fn epoch_expected(&self) -> Epoch {
-        Epoch(1 + self.losses.load(Ordering::Relaxed))
+    /// The number of the epoch that the hub must be in: that of its making, and one more for each loss.
+    pub(crate) fn epoch_expected(&self) -> u64 {
+        1 + self.losses.load(Ordering::Relaxed)
     }
 
-    /// The epoch that the hub is in.
-    pub(crate) async fn epoch(&self) -> Epoch {
+    /// The number of the epoch that the hub is in.
+    pub(crate) async fn epoch(&self) -> u64 {
         let settings = HubSettings {
             partitions: PARTITIONS,
         };
-        self.ports.store.open_hub(settings).await.unwrap().epoch
+        self.ports.store.open_hub(settings).await.unwrap().epoch.number
     }
 
     /// A path of this name in the site's own directory, where nothing is yet.

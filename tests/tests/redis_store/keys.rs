@@ -317,7 +317,11 @@ async fn every_change_may_be_sent_twice() {
             .unwrap()
     );
     let era = store.pulse().await.unwrap().era;
-    assert_eq!(twice!(store.advance_epoch(Default::default())).1.unwrap().0, 1);
+    let next = Epoch { number: 1, nonce: 7 };
+    assert_eq!(
+        twice!(store.advance_epoch(Epoch::default(), next)).1.unwrap(),
+        next
+    );
     let queue = QueueName::new("gpu").unwrap();
     assert_eq!(twice!(store.note_queue(&queue)), (Ok(true), Ok(false)));
     assert!(twice!(store.mark_rebuilt(partition, &token, &era)).1.unwrap());

@@ -66,7 +66,7 @@ async fn renew(hub: &StoreHub, wishes: &[(PartitionId, &LeaseToken)], ttl: Durat
 pub async fn a_free_lease_is_granted_once(hub: StoreHub) {
     let (_token, after_expiry, rebuilt) = granted(hub.try_acquire(P, "one", 1, LONG).await);
     assert!(!after_expiry, "nobody had it before");
-    assert_eq!(rebuilt.epoch, Epoch(0), "nothing was ever rebuilt");
+    assert_eq!(rebuilt.epoch, Epoch::new(0), "nothing was ever rebuilt");
     for worker in ["two", "one"] {
         let expires_in = assert_held(hub.try_acquire(P, worker, 2, LONG).await, "one");
         assert!(expires_in <= LONG && expires_in > LONG / 2, "{expires_in:?}");
@@ -220,7 +220,7 @@ pub async fn renewal_tells_what_is_lost(hub: StoreHub) {
 pub async fn what_was_rebuilt_is_remembered(hub: StoreHub) {
     let run = hub.store.pulse().await.expect("the hub has a pulse").era.run;
     let era = |epoch| Era {
-        epoch: Epoch(epoch),
+        epoch: Epoch::new(epoch),
         run: run.clone(),
     };
     let mark = async |token: &LeaseToken, epoch| hub.store.mark_rebuilt(P, token, &era(epoch)).await;
@@ -240,7 +240,7 @@ pub async fn what_was_rebuilt_is_remembered(hub: StoreHub) {
     assert_eq!(rebuilt, era(4), "as marked before it expired");
     assert_eq!(mark(&second, 9).await, Ok(false));
     let (_, _, rebuilt) = granted(hub.try_acquire(PartitionId(0), "one", 4, LONG).await);
-    assert_eq!(rebuilt.epoch, Epoch(0), "each partition has its own");
+    assert_eq!(rebuilt.epoch, Epoch::new(0), "each partition has its own");
 }
 
 async fn look(hub: &StoreHub, partitions: &[PartitionId]) -> Vec<Option<HeldLease>> {

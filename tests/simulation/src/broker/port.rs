@@ -147,6 +147,11 @@ impl Broker for SimBroker {
         self.ask(|server| server.declare_epoch(epoch)).await
     }
 
+    async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError> {
+        self.note(|| format!("withdraws epoch {epoch}"));
+        self.ask(|server| server.withdraw_epoch(epoch)).await
+    }
+
     async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
         let queue = source.destination();
         self.ask(|server| server.consumers(&queue)).await

@@ -405,7 +405,7 @@ impl BrokerServer {
     }
 
     pub(super) fn has_epoch(&self, epoch: Epoch) -> bool {
-        self.is(Mutant::EpochUnchecked) && epoch.0 > 0 || self.lock().epochs.contains(&epoch)
+        self.is(Mutant::EpochUnchecked) && epoch.number > 0 || self.lock().epochs.contains(&epoch)
     }
 
     pub(super) fn consumers(&self, queue: &Destination) -> Option<u32> {
@@ -416,6 +416,10 @@ impl BrokerServer {
             .values()
             .filter(|consumer| consumer.queue == *queue);
         Some(u32::try_from(consumers.count()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn withdraw_epoch(&self, epoch: Epoch) {
+        self.lock().epochs.remove(&epoch);
     }
 
     pub(super) fn declare_epoch(&self, epoch: Epoch) {

@@ -78,10 +78,10 @@ impl Store for SimStore {
         self.call(true, move |state, _| Ok(state.note_queue(queue))).await
     }
 
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
         let told = self.server.room();
         self.call(true, move |state, _| {
-            let epoch = state.advance_epoch(seen);
+            let epoch = state.advance_epoch(seen, next);
             told.note(|| format!("store   epoch after {seen} -> {epoch:?}"));
             epoch
         })

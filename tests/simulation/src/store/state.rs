@@ -167,10 +167,10 @@ impl State {
         self.queues.insert(queue)
     }
 
-    pub(super) fn advance_epoch(&mut self, seen: Epoch) -> Result<Epoch, StoreError> {
+    pub(super) fn advance_epoch(&mut self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
         let hub = self.hub.as_mut().ok_or_else(missing)?;
         if hub.epoch == seen {
-            hub.epoch = Epoch(seen.0 + 1);
+            hub.epoch = next;
         }
         Ok(hub.epoch)
     }
@@ -381,7 +381,7 @@ impl State {
         let held = self.is_held(id, token);
         if held {
             let rebuilt = &mut self.partition(id).lease.rebuilt;
-            let epoch = rebuilt.epoch.max(era.epoch);
+            let epoch = Epoch::new(rebuilt.epoch.number.max(era.epoch.number));
             *rebuilt = Era { epoch, ..era };
         }
         held
