@@ -124,6 +124,10 @@ pub enum Signal {
     Terminate,
     /// SIGINT, as Ctrl-C sends it.
     Interrupt,
+    /// SIGSTOP: it stands still where it is, its connections stay open.
+    Freeze,
+    /// SIGCONT: it goes on.
+    Thaw,
 }
 
 /// A program that runs. Dropping it kills it.
@@ -187,6 +191,8 @@ impl Running {
         let name = match signal {
             Signal::Terminate => "TERM",
             Signal::Interrupt => "INT",
+            Signal::Freeze => "STOP",
+            Signal::Thaw => "CONT",
         };
         let status = Command::new("sh")
             .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name])

@@ -2,6 +2,8 @@
 //! Never counts on luck: each kill waits until work is in flight.
 
 mod disk;
+mod early;
 mod load;
+mod owners;
 mod servers;
 mod workers;

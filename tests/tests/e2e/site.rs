@@ -15,7 +15,7 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId};
+use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId, WorkerId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
@@ -29,7 +29,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use self::worker::Worker;
+pub(crate) use self::worker::Worker;
 use crate::oracle;
 
 /// Longest wait for anything in a healthy hub on a busy machine.
@@ -209,6 +209,16 @@ impl Site {
         self.workers(kind).lock().unwrap().push(worker);
     }
 
+    /// Starts one more orchestrator worker that reaches RabbitMQ at another port, say a proxy's.
+    pub(crate) fn add_orchestrator_through(&self, amqp_port: u16) {
+        let Ground::Servers { redis_url, .. } = &self.ground else {
+            panic!("an embedded hub has no servers to reach");
+        };
+        let amqp_url = format!("amqp://guest:guest@127.0.0.1:{amqp_port}/%2f");
+        let worker = self.process(Kind::Orchestrator, redis_url, &amqp_url);
+        self.orchestrators.lock().unwrap().push(worker);
+    }
+
     /// Starts an orchestrator worker that hosts these, in this process on any backend.
     pub(crate) async fn orchestrate(&self, registry: OrchestrationRegistry) {
         let worker = self.orchestrator_task(registry).await;
@@ -233,6 +243,24 @@ impl Site {
     pub(crate) async fn kill_one(&self, kind: Kind) {
         let worker = self.workers(kind).lock().unwrap().remove(0);
         worker.kill().await;
+    }
+
+    /// Takes the orchestrator worker of this id out of the site, to do to it what the test wants.
+    pub(crate) fn take(&self, id: &WorkerId) -> Worker {
+        let position = self.position(id);
+        self.orchestrators.lock().unwrap().remove(position)
+    }
+
+    /// Which of the site's orchestrator workers has this id, in the order in which they were added.
+    pub(crate) fn position(&self, id: &WorkerId) -> usize {
+        let workers = self.orchestrators.lock().unwrap();
+        let found = workers.iter().position(|worker| worker.is(id));
+        found.unwrap_or_else(|| panic!("no process is the worker {id}"))
+    }
+
+    /// Puts a worker back that was taken out.
+    pub(crate) fn put_back(&self, orchestrator: Worker) {
+        self.orchestrators.lock().unwrap().push(orchestrator);
     }
 
     fn workers(&self, kind: Kind) -> &Mutex<Vec<Worker>> {
@@ -486,7 +514,11 @@ impl Site {
     }
 
     /// Asks a store that may be away for a while until it answers.
-    async fn insist<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    pub(crate) async fn insist<T>(
+        &self,
+        what: &str,
+        mut ask: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> T {
         self.wait_until(what, DEADLINE, async || match ask().await {
             Ok(answer) => Some(answer),
             Err(error) if error.is_retryable() => None,
