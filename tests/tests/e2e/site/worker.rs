@@ -1,6 +1,7 @@
 //! Owns one running worker, a task of this process or a process of its own, and the two ways it ends.
 //! Never decides which: the site does.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,22 @@ impl Worker {
         }
     }
 
+    /// Waits until it has ended by itself; returns how, and everything it wrote to its log.
+    pub(crate) fn ends(self, deadline: Duration) -> (ExitStatus, String) {
+        match self {
+            Self::Process(mut process) => block_in_place(|| process.ends(deadline)).unwrap(),
+            Self::Task { .. } => panic!("a task of the test's own process does not end by itself"),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        match self {
+            Self::Process(process) => process.has_ended().unwrap(),
+            Self::Task { .. } => false,
+        }
+    }
+
     /// Stops it where it is: it hangs, and its connections stay open.
     pub(crate) fn freeze(&self) {
         self.process().signal(Signal::Freeze).unwrap();
@@ -91,10 +108,10 @@ impl Worker {
     }
 }
 
-/// A worker as a process of its own.
-pub(super) fn process(binary: Binary, arguments: &[String]) -> Worker {
+/// A worker as a process of its own, with these variables in its environment.
+pub(super) fn process(binary: Binary, arguments: &[String], environment: &[(&str, &str)]) -> Worker {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Worker::Process(block_in_place(|| binary.start(&arguments)).unwrap())
+    Worker::Process(block_in_place(|| binary.start_with(&arguments, environment)).unwrap())
 }
 
 fn last_lines(text: &str) -> String {
