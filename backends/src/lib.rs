@@ -5,6 +5,9 @@
 pub mod rabbitmq;
 pub mod runtime;
 
+#[cfg(feature = "crash-points")]
+mod crash;
+
 #[cfg(feature = "redis")]
 pub mod redis;
 

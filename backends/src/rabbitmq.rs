@@ -55,7 +55,7 @@ pub enum Role {
 /// Where the broker is, whose queues to use, and how long to wait.
 #[derive(Clone)]
 pub struct RabbitConfig {
-    /// `amqp://user:password@host:port/vhost`, with `heartbeat` (seconds, default 10), `connection_timeout`
+    /// `amqp://user:password@host:port/vhost`, with `heartbeat` (seconds, default 5), `connection_timeout`
     /// (milliseconds), `channel_max` and `frame_max` as query parameters.
     pub url: String,
     /// The hub.

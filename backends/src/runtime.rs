@@ -73,6 +73,11 @@ impl Runtime for TokioRuntime {
         // Six bits of a version 4 UUID say that it is one; the turned second covers them with chance.
         Uuid::new_v4().as_u128() ^ Uuid::new_v4().as_u128().rotate_left(64)
     }
+
+    #[cfg(feature = "crash-points")]
+    fn reached(&self, step: longhaul_shared::port::Step) {
+        crate::crash::reached(step);
+    }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -62,6 +62,8 @@ counters! {
     publish_failed,
     /// Partitions acquired.
     acquired,
+    /// Of those, the ones taken from a worker that was gone before its lease expired.
+    taken_early,
     /// Partitions lost without having been given back.
     lost,
     /// Partitions rebuilt because the broker lost its data.

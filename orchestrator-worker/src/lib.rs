@@ -3,7 +3,7 @@
 //!
 //! Read `turn` first: load, execute, decide, commit, ack, relay, from top to bottom. The other
 //! modules feed it (`gather`, `timer_pump`, `rebuild`, `intake`), carry what it says (`committer`, `relay`), give it its
-//! moment (`dispatch`), or decide which partitions are this worker's (`ownership`).
+//! moment (`dispatch`), or decide which partitions are this worker's (`ownership`, `rank`, `early`).
 
 mod turn;
 
@@ -22,9 +22,11 @@ mod relay;
 mod clock;
 mod consumer;
 mod dispatch;
+mod early;
 mod era;
 mod intake;
 mod ownership;
+mod rank;
 mod rebuild;
 mod timer_pump;
 

@@ -118,6 +118,8 @@ fn settings(section: &OrchestratorSection) -> Settings {
         lease_ttl: section.lease_ttl,
         lease_renew: section.lease_renew,
         acquire_poll: section.acquire_poll,
+        early_connected: section.early_connected,
+        early_looks: section.early_looks,
         drain_max: section.drain_max,
         turns_max: section.turns_max,
         replays_max: section.replays_max,

@@ -2,28 +2,30 @@
 //! Never runs a turn; a stale owner is stopped by the store's fence, not by this.
 //!
 //! Rendezvous hashing says who should own a partition: the living worker that ranks first for it. A worker takes
-//! what it should own as soon as it is free, and hands over what it should not: it finishes its turns, commits,
-//! acknowledges, closes the channel, and only then gives the lease back.
+//! what it should own as soon as it is free, or as soon as its holder is seen to be gone, and hands over what it
+//! should not: it finishes its turns, commits, acknowledges, closes the channel, and only then gives the lease back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use longhaul_shared::id::{LeaseToken, PartitionId, WorkerId};
+use longhaul_shared::id::{LeaseToken, PartitionId};
 use longhaul_shared::port::{
     Era, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, TaskHandle, WorkerRow, within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::dispatch::{Event, FencedNotice};
+use crate::early::{Abandoned, Early};
 use crate::era::{Eras, Missing};
+use crate::rank::owner_of;
 use crate::rebuild::Rebuild;
 use crate::relay::{Relay, Unsent};
 use crate::settings::Settings;
@@ -49,13 +51,16 @@ pub(crate) struct Ownership {
     pub(crate) live: Vec<WorkerRow>,
     pub(crate) eras: Eras,
     pub(crate) missing: Missing,
+    pub(crate) early: Early,
 }
 
 /// A partition under lease.
 pub(crate) struct Owned {
     token: LeaseToken,
     expires: Monotonic,
-    consuming: Arc<std::sync::atomic::AtomicBool>,
+    consuming: Arc<AtomicBool>,
+    /// What the store was last told of that.
+    told_consuming: bool,
     stop: CancellationToken,
     consumer: TaskHandle,
     rebuilt: Era,
@@ -68,13 +73,16 @@ impl Ownership {
         let runtime = Arc::clone(&self.ports.runtime);
         let mut renew_at = runtime.now();
         loop {
-            if runtime.now() >= renew_at {
+            if runtime.now() >= renew_at || self.must_tell_consuming() {
                 renew_at = runtime.now().plus(self.settings.lease_renew);
                 self.renew().await;
             }
             self.eras.check().await;
             self.rebuild_where_needed();
             self.balance().await;
+            if self.follow_the_gone().await {
+                renew_at = runtime.now();
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -103,7 +111,10 @@ impl Ownership {
             .heartbeat(self.worker.clone(), self.settings.lease_ttl)
             .await
         {
-            Ok(live) => self.live = live,
+            Ok(live) => {
+                self.early.listed(&live);
+                self.live = live;
+            }
             Err(error) => tracing::warn!(%error, "the list of workers could not be read"),
         }
         let pulse = self.ports.store.pulse().await;
@@ -118,13 +129,16 @@ impl Ownership {
             .map(|(partition, owned)| LeaseRenewal {
                 partition: *partition,
                 token: owned.token.clone(),
-                consuming: owned.consuming.load(std::sync::atomic::Ordering::Relaxed),
+                consuming: owned.consuming.load(Ordering::Relaxed),
             })
             .collect();
         if renewals.is_empty() {
             return;
         }
-        let partitions: Vec<_> = renewals.iter().map(|renewal| renewal.partition).collect();
+        let partitions: Vec<_> = renewals
+            .iter()
+            .map(|renewal| (renewal.partition, renewal.consuming))
+            .collect();
         match self
             .ports
             .store
@@ -132,9 +146,9 @@ impl Ownership {
             .await
         {
             Ok(kept) => {
-                for (partition, kept) in partitions.into_iter().zip(kept) {
+                for ((partition, consuming), kept) in partitions.into_iter().zip(kept) {
                     if kept {
-                        self.extend(partition, asked);
+                        self.extend(partition, asked, consuming);
                     } else {
                         self.lose(partition, "its lease was taken or expired").await;
                     }
@@ -147,10 +161,19 @@ impl Ownership {
         }
     }
 
-    fn extend(&mut self, partition: PartitionId, asked: Monotonic) {
+    fn extend(&mut self, partition: PartitionId, asked: Monotonic, consuming: bool) {
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.expires = asked.plus(self.settings.lease_ttl);
+            owned.told_consuming = consuming;
         }
+    }
+
+    /// Whether the store holds something else of what is consumed than what is true: the others would wait too long
+    /// to follow this worker, or would not know that it lives and has lost its consumers.
+    fn must_tell_consuming(&self) -> bool {
+        self.owned
+            .values()
+            .any(|owned| owned.told_consuming != owned.consuming.load(Ordering::Relaxed))
     }
 
     async fn lose_expired(&mut self) {
@@ -194,7 +217,8 @@ impl Ownership {
 
     /// Takes what should be this worker's, and hands over what should not.
     async fn balance(&mut self) {
-        let wanted = |partition: PartitionId| owner_of(partition, &self.live) == Some(&self.worker.id);
+        let living = self.early.living(&self.live, self.ports.runtime.now());
+        let wanted = |partition: PartitionId| owner_of(partition, &living) == Some(&self.worker.id);
         let unwanted: Vec<_> = self
             .owned
             .keys()
@@ -207,8 +231,53 @@ impl Ownership {
         if !unwanted.is_empty() {
             self.hand_over(unwanted).await;
         }
-        let taken = join_all(missing.into_iter().map(|partition| self.try_acquire(partition))).await;
-        let taken: Vec<_> = taken.into_iter().flatten().collect();
+        let taken = join_all(
+            missing
+                .into_iter()
+                .map(|partition| self.try_acquire(partition, None)),
+        )
+        .await;
+        self.all_acquired(taken.into_iter().flatten().collect()).await;
+    }
+
+    /// Takes the partitions of workers that are gone, if they fall to this one; whether the list of the living is
+    /// to be read again.
+    async fn follow_the_gone(&mut self) -> bool {
+        let owned = self.owned.keys().copied().collect();
+        let found = match self.early.look(&self.ports, &self.live, &owned).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the others' leases could not be read");
+                return false;
+            }
+        };
+        let wishes = found.abandoned.into_iter().map(async |abandoned| {
+            let Abandoned { partition, early, .. } = &abandoned;
+            let taken = self.try_acquire(*partition, early.clone()).await?;
+            Some((taken, abandoned))
+        });
+        let taken: Vec<_> = join_all(wishes).await.into_iter().flatten().collect();
+        let now = self.ports.runtime.now();
+        for (_, abandoned) in &taken {
+            let Abandoned {
+                partition,
+                holder,
+                early,
+            } = abandoned;
+            if early.is_some() {
+                tracing::warn!(%partition, %holder, "partition taken early: its holder consumes no more");
+                self.counters.taken_early.one();
+            } else {
+                tracing::warn!(%partition, %holder, "partition taken: its holder let the lease expire");
+            }
+            self.early.suspect(holder.clone(), now);
+        }
+        self.all_acquired(taken.into_iter().map(|(taken, _)| taken).collect())
+            .await;
+        found.is_list_old
+    }
+
+    async fn all_acquired(&mut self, taken: Vec<Taken>) {
         if taken.is_empty() {
             return;
         }
@@ -222,15 +291,16 @@ impl Ownership {
         );
     }
 
-    /// Takes the lease of a partition, if it is free.
-    async fn try_acquire(&self, partition: PartitionId) -> Option<Taken> {
+    /// Takes the lease of a partition, if it is free, has expired, or is held under the token `early`.
+    async fn try_acquire(&self, partition: PartitionId, early: Option<LeaseToken>) -> Option<Taken> {
         let asked = self.ports.runtime.now();
         let nonce = self.ports.runtime.random();
         let ttl = self.settings.lease_ttl;
+        let wish = LeaseWish { nonce, ttl, early };
         match self
             .ports
             .store
-            .acquire_lease(partition, &self.worker.id, LeaseWish::new(nonce, ttl))
+            .acquire_lease(partition, &self.worker.id, wish)
             .await
         {
             Ok(LeaseOutcome::Granted {
@@ -298,7 +368,7 @@ impl Ownership {
             })
             .await;
         let stop = CancellationToken::new();
-        let consuming = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let consuming = Arc::new(AtomicBool::new(false));
         let consumer = Consumer {
             ports: self.ports.clone(),
             partition,
@@ -326,6 +396,7 @@ impl Ownership {
             token,
             expires,
             consuming,
+            told_consuming: false,
             stop,
             consumer,
             rebuilt,
@@ -443,49 +514,4 @@ struct Taken {
     asked: Monotonic,
     /// What the outbox will send anyway, if the partition is to be rebuilt.
     unsent: Option<Arc<Unsent>>,
-}
-
-/// Who should own a partition: the living worker that ranks first for it.
-fn owner_of(partition: PartitionId, live: &[WorkerRow]) -> Option<&WorkerId> {
-    live.iter().map(|worker| &worker.id).max_by_key(|id| {
-        let mut bytes = partition.0.to_be_bytes().to_vec();
-        bytes.extend_from_slice(id.as_str().as_bytes());
-        (xxh3_64(&bytes), id.as_str())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn workers(count: usize) -> Vec<WorkerRow> {
-        (0..count)
-            .map(|n| WorkerRow {
-                id: WorkerId::new(format!("w{n}")).unwrap(),
-                hosts: vec![],
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_worker_that_leaves_moves_only_its_own_partitions() {
-        let all = workers(4);
-        let without_first: Vec<_> = all.iter().skip(1).cloned().collect();
-        for partition in PartitionId::all(64) {
-            let before = owner_of(partition, &all).unwrap();
-            let after = owner_of(partition, &without_first).unwrap();
-            assert!(before == after || *before == all[0].id);
-        }
-    }
-
-    #[test]
-    fn every_worker_gets_a_share() {
-        let all = workers(4);
-        for worker in &all {
-            let share = PartitionId::all(64)
-                .filter(|p| owner_of(*p, &all) == Some(&worker.id))
-                .count();
-            assert!((6..=28).contains(&share), "{} owns {share} of 64", worker.id);
-        }
-    }
 }

@@ -6,12 +6,19 @@ use std::time::Duration;
 /// How an orchestrator worker behaves. Defaults suit a fleet of a few workers.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a partition's lease lasts without renewal. A killed worker's partitions rest for that long.
+    /// How long a partition's lease lasts without renewal. A hung worker's partitions rest for that long; a killed
+    /// one's are taken early.
     pub lease_ttl: Duration,
     /// How often leases are renewed and the list of workers is read; at most a third of [`Self::lease_ttl`].
     pub lease_renew: Duration,
-    /// How often a partition that should be this worker's, but is not yet, is tried for.
+    /// How often a partition that should be this worker's, but is not yet, is tried for, and how often this worker
+    /// looks whether another is gone whose partitions fall to it.
     pub acquire_poll: Duration,
+    /// How long this worker's connection to the broker must have stood before it takes a partition early, from a
+    /// worker that consumes no more: after a restart of the broker, whoever lives has come back by then.
+    pub early_connected: Duration,
+    /// How far the two looks lie apart that must find no consumer before a partition is taken early.
+    pub early_looks: Duration,
     /// How long a handover or a shutdown waits for turns in progress before they are abandoned (and run again
     /// by the next owner).
     pub drain_max: Duration,
@@ -47,6 +54,8 @@ impl Default for Settings {
             lease_ttl: Duration::from_secs(10),
             lease_renew: Duration::from_secs(3),
             acquire_poll: Duration::from_millis(300),
+            early_connected: Duration::from_secs(5),
+            early_looks: Duration::from_millis(500),
             drain_max: Duration::from_secs(5),
             turns_max: 512,
             replays_max: 64,

@@ -14,6 +14,7 @@ use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::counters::Counters;
 use crate::dispatch::{self, Dispatch};
+use crate::early::Early;
 use crate::era::{EraError, Eras};
 use crate::executor::Executor;
 use crate::intake::Intake;
@@ -178,6 +179,7 @@ impl OrchestratorWorker {
         let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
+            early: Early::new(worker.id.clone(), info.partitions, &settings),
             clock,
             relay,
             committer,

@@ -69,10 +69,19 @@ impl Binary {
     /// # Errors
     /// As for [`path`](Self::path).
     pub fn start(self, arguments: &[&str]) -> anyhow::Result<Running> {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    ///
+    /// # Errors
+    /// As for [`path`](Self::path).
+    pub fn start_with(self, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Running> {
         let directory = tempfile::tempdir()?;
         let mut command = self.command()?;
         command
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -104,6 +113,8 @@ fn build() -> anyhow::Result<PathBuf> {
             "longhaul-orchestrator-worker",
             "-p",
             "longhaul-activity-worker",
+            "--features",
+            "longhaul-orchestrator-worker/crash-points,longhaul-activity-worker/crash-points",
         ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -124,6 +135,10 @@ pub enum Signal {
     Terminate,
     /// SIGINT, as Ctrl-C sends it.
     Interrupt,
+    /// SIGSTOP: it stands still where it is, its connections stay open.
+    Freeze,
+    /// SIGCONT: it goes on.
+    Thaw,
 }
 
 /// A program that runs. Dropping it kills it.
@@ -187,6 +202,8 @@ impl Running {
         let name = match signal {
             Signal::Terminate => "TERM",
             Signal::Interrupt => "INT",
+            Signal::Freeze => "STOP",
+            Signal::Thaw => "CONT",
         };
         let status = Command::new("sh")
             .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name])
@@ -202,6 +219,14 @@ impl Running {
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.process.try_wait()?.is_some())
     }
 
     /// Waits until it has ended; returns how, and everything it wrote to standard error.

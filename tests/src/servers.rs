@@ -9,12 +9,14 @@ mod log;
 mod poll;
 mod port;
 mod program;
+mod proxy;
 mod rabbit;
 mod redis;
 mod shared;
 
 pub use poll::poll_until;
 pub use program::{MissingProgram, Program};
+pub use proxy::Proxy;
 pub use rabbit::RabbitServer;
 pub use redis::RedisServer;
 pub use shared::{AMQP_URL_VARIABLE, REDIS_URL_VARIABLE, Servers};

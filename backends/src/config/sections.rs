@@ -115,12 +115,16 @@ sections! {
 
     /// Workers that host orchestrations.
     orchestrator: OrchestratorSection {
-        /// How long a partition's lease lasts without renewal: for so long a killed worker's partitions rest.
+        /// How long a partition's lease lasts without renewal: for so long a hung worker's partitions rest.
         lease_ttl: Duration = "10s", in "1s" to "10m";
         /// How often leases are renewed; at most a third of lease_ttl.
         lease_renew: Duration = "3s", in "50ms" to "3m";
-        /// How often a partition that should be this worker's, but is not yet, is tried for.
+        /// How often a partition that should be this worker's is tried for, and how often dead workers are looked for.
         acquire_poll: Duration = "300ms", in "10ms" to "1m";
+        /// How long a connection to RabbitMQ must have stood before a dead worker's partitions are taken early.
+        early_connected: Duration = "5s", in "0s" to "1d";
+        /// How far the two looks lie apart that must find a worker without consumers before it counts as dead.
+        early_looks: Duration = "500ms", in "0s" to "1m";
         /// How long a shutdown or a handover waits for turns in progress; the next owner runs the rest again.
         drain_max: Duration = "5s", in "0s" to "1h";
         /// Most turns in progress at once.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use longhaul_shared::port::BrokerError;
 
-/// Heartbeat asked for unless the URL names one, in seconds. A dead peer is noticed after at most twice that.
-const HEARTBEAT_SECONDS: u16 = 10;
+/// Heartbeat asked for unless the URL names one, in seconds. A dead peer is noticed after at most three times that,
+/// by RabbitMQ: for so long it keeps what a hung worker has received, so this should not be much more than a lease.
+const HEARTBEAT_SECONDS: u16 = 5;
 
 /// What stands in an error where the URL was too broken to tell a host.
 const UNREADABLE: &str = "the configured URL";
@@ -21,7 +22,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads `amqp://user:password@host:port/vhost?heartbeat=10&connection_timeout=5000`. An absent or empty
+    /// Reads `amqp://user:password@host:port/vhost?heartbeat=5&connection_timeout=5000`. An absent or empty
     /// virtual host means `/`.
     ///
     /// # Errors

@@ -1,7 +1,10 @@
 //! What may die at any moment, a file a kind: whatever it was, everything accepted comes to its end, once.
 //! Never counts on luck: each kill waits until work is in flight.
 
+mod crash_points;
 mod disk;
+mod early;
 mod load;
+mod owners;
 mod servers;
 mod workers;

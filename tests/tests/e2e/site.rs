@@ -15,12 +15,13 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{HubName, InstanceId, PartitionId};
+use longhaul_shared::id::{HubName, InstanceId, PartitionId, WorkerId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    HubSettings, InstanceSummary, LoadRequest, LoadedInstance, PageRequest, Ports, Query, Runtime, StoreError,
+    HubSettings, InstanceSummary, LoadRequest, LoadedInstance, PageRequest, Ports, Query, Runtime, Step,
+    StoreError,
 };
 use longhaul_shared::time::Timestamp;
 use longhaul_tests::binaries::Binary;
@@ -29,7 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use self::worker::Worker;
+pub(crate) use self::worker::Worker;
 use crate::oracle;
 
 /// Longest wait for anything in a healthy hub on a busy machine.
@@ -198,7 +199,7 @@ impl Site {
     /// Starts one more of the usual workers.
     pub(crate) async fn add(&self, kind: Kind) {
         let worker = match (&self.ground, kind) {
-            (Ground::Servers { redis_url, amqp_url }, _) => self.process(kind, redis_url, amqp_url),
+            (Ground::Servers { redis_url, amqp_url }, _) => self.process(kind, redis_url, amqp_url, &[]),
             (Ground::Embedded(_), Kind::Orchestrator) => {
                 self.orchestrator_task(longhaul_examples::orchestrations()).await
             }
@@ -207,6 +208,25 @@ impl Site {
             }
         };
         self.workers(kind).lock().unwrap().push(worker);
+    }
+
+    /// Starts a worker that dies when it reaches this step for the `times`-th time. The site does not keep it.
+    pub(crate) fn doomed(&self, kind: Kind, step: Step, times: u32) -> Worker {
+        let Ground::Servers { redis_url, amqp_url } = &self.ground else {
+            panic!("a worker in the test's own process must not die");
+        };
+        let order = format!("{step}:{times}");
+        self.process(kind, redis_url, amqp_url, &[("LONGHAUL_CRASH_AT", &order)])
+    }
+
+    /// Starts one more orchestrator worker that reaches RabbitMQ at another port, say a proxy's.
+    pub(crate) fn add_orchestrator_through(&self, amqp_port: u16) {
+        let Ground::Servers { redis_url, .. } = &self.ground else {
+            panic!("an embedded hub has no servers to reach");
+        };
+        let amqp_url = format!("amqp://guest:guest@127.0.0.1:{amqp_port}/%2f");
+        let worker = self.process(Kind::Orchestrator, redis_url, &amqp_url, &[]);
+        self.orchestrators.lock().unwrap().push(worker);
     }
 
     /// Starts an orchestrator worker that hosts these, in this process on any backend.
@@ -235,6 +255,24 @@ impl Site {
         worker.kill().await;
     }
 
+    /// Takes the orchestrator worker of this id out of the site, to do to it what the test wants.
+    pub(crate) fn take(&self, id: &WorkerId) -> Worker {
+        let position = self.position(id);
+        self.orchestrators.lock().unwrap().remove(position)
+    }
+
+    /// Which of the site's orchestrator workers has this id, in the order in which they were added.
+    pub(crate) fn position(&self, id: &WorkerId) -> usize {
+        let workers = self.orchestrators.lock().unwrap();
+        let found = workers.iter().position(|worker| worker.is(id));
+        found.unwrap_or_else(|| panic!("no process is the worker {id}"))
+    }
+
+    /// Puts a worker back that was taken out.
+    pub(crate) fn put_back(&self, orchestrator: Worker) {
+        self.orchestrators.lock().unwrap().push(orchestrator);
+    }
+
     fn workers(&self, kind: Kind) -> &Mutex<Vec<Worker>> {
         match kind {
             Kind::Orchestrator => &self.orchestrators,
@@ -242,7 +280,7 @@ impl Site {
         }
     }
 
-    fn process(&self, kind: Kind, redis_url: &str, amqp_url: &str) -> Worker {
+    fn process(&self, kind: Kind, redis_url: &str, amqp_url: &str, environment: &[(&str, &str)]) -> Worker {
         let mut arguments = vec![
             format!("--hub.name={}", self.hub),
             format!("--redis.url={redis_url}"),
@@ -252,18 +290,17 @@ impl Site {
             Kind::Activity => Binary::ActivityWorker,
             Kind::Orchestrator => {
                 let settings = &self.tuning.orchestrator;
-                arguments.push(format!(
-                    "--orchestrator.lease_ttl={}ms",
-                    settings.lease_ttl.as_millis()
-                ));
-                arguments.push(format!(
-                    "--orchestrator.lease_renew={}ms",
-                    settings.lease_renew.as_millis()
-                ));
+                let tuned = [
+                    ("lease_ttl", settings.lease_ttl),
+                    ("lease_renew", settings.lease_renew),
+                    ("early_connected", settings.early_connected),
+                ];
+                arguments
+                    .extend(tuned.map(|(key, span)| format!("--orchestrator.{key}={}ms", span.as_millis())));
                 Binary::OrchestratorWorker
             }
         };
-        worker::process(binary, &arguments)
+        worker::process(binary, &arguments, environment)
     }
 
     async fn orchestrator_task(&self, registry: OrchestrationRegistry) -> Worker {
@@ -387,7 +424,7 @@ impl Site {
     pub(crate) async fn exists(&self, id: &str) {
         let what = format!("there is an instance {id}");
         self.wait_until(&what, DEADLINE, async || {
-            self.client.get(&instance(id)).await.unwrap().map(drop)
+            self.client.get(&instance(id)).await.ok()?.map(drop)
         })
         .await;
     }
@@ -486,7 +523,11 @@ impl Site {
     }
 
     /// Asks a store that may be away for a while until it answers.
-    async fn insist<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    pub(crate) async fn insist<T>(
+        &self,
+        what: &str,
+        mut ask: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> T {
         self.wait_until(what, DEADLINE, async || match ask().await {
             Ok(answer) => Some(answer),
             Err(error) if error.is_retryable() => None,

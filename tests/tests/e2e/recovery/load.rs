@@ -6,9 +6,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use longhaul_client::Handle;
 use longhaul_examples::contracts::{JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest};
+use longhaul_sdk::Orchestration;
+use longhaul_shared::id::MessageId;
+use longhaul_shared::message::{ContentType, Destination, Publication};
+use longhaul_shared::time::Timestamp;
+use longhaul_shared::trace::TraceContext;
+use serde_json::json;
 
 use crate::journal::Journal;
-use crate::site::{DEADLINE, Site};
+use crate::site::{DEADLINE, Site, instance};
 
 /// Longest time from a disaster to the end of all work.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(120);
@@ -27,11 +33,16 @@ pub(super) struct Load {
 impl Load {
     /// Starts half of the instances as chains and half as fan-outs.
     pub(super) async fn start(site: &Site) -> Self {
+        Self::of(site, INSTANCES).await
+    }
+
+    /// The same, of so many instances.
+    pub(super) async fn of(site: &Site, instances: u64) -> Self {
         let mut load = Self {
             journal: Journal::at(site.path("journal")),
             runs: Vec::new(),
         };
-        load.more(site, "early", INSTANCES).await;
+        load.more(site, "early", instances).await;
         load
     }
 
@@ -40,18 +51,43 @@ impl Load {
         let journal = &self.journal;
         let starts = (0..instances).map(async |n| {
             let id = format!("{name}-{n}");
-            let (contract, lines) = match n % 2 {
-                0 => (JOURNAL_CHAIN, CHAIN_LINES),
-                _ => (JOURNAL_FAN_OUT, FAN_OUT_LINES),
-            };
-            let request = JournalRequest {
-                each_ms: EACH_MS,
-                ..journal.request(lines)
-            };
+            let (contract, lines) = kind(n);
+            let request = request(journal, lines);
             (site.start_new(contract, &id, request).await, lines)
         });
         let started = join_all(starts).await;
         self.runs.extend(started);
+    }
+
+    /// Publishes so many more as a foreign service would, on the intake queue.
+    pub(super) async fn foreign(&mut self, site: &Site, name: &str, instances: u64) {
+        for n in 0..instances {
+            let id = format!("{name}-{n}");
+            let (contract, lines) = kind(n);
+            let body = json!({
+                "orchestration": contract.name(),
+                "id": id,
+                "input": request(&self.journal, lines),
+            });
+            let start = Publication {
+                destination: Destination::Intake,
+                id: MessageId::of(&[id.as_bytes()]),
+                kind: "start".to_owned(),
+                content_type: ContentType::Json.as_str().to_owned(),
+                body: body.to_string().into(),
+                correlation: None,
+                time: Timestamp::default(),
+                trace: TraceContext::default(),
+            };
+            site.publish(start).await;
+            self.runs
+                .push((site.client.handle(instance(&id)).of(contract), lines));
+        }
+    }
+
+    /// Whether some of the work is still to be done.
+    pub(super) fn is_unfinished(&self) -> bool {
+        (self.journal.len() as u64) < self.runs.iter().map(|(_, lines)| *lines).sum()
     }
 
     /// Waits until a quarter of the lines is written, and makes sure that more are to come.
@@ -74,14 +110,30 @@ impl Load {
 
     /// Waits until everything has completed, and checks that no line was written more often than it had faults.
     pub(super) async fn completes(&self, site: &Site, faults: usize) {
-        let outputs = self
-            .runs
-            .iter()
-            .map(|(run, _)| site.output_within(run, RECOVERED_WITHIN));
+        let outputs = self.runs.iter().map(async |(run, _)| {
+            // What was published on the intake queue may still be there.
+            site.exists(run.id().as_str()).await;
+            site.output_within(run, RECOVERED_WITHIN).await
+        });
         let outputs = join_all(outputs).await;
         for ((run, lines), output) in self.runs.iter().zip(outputs) {
             assert_eq!(output, *lines, "{}", run.id());
             self.journal.check(run.id().as_str(), *lines, 1 + faults);
         }
+    }
+}
+
+/// What the n-th instance is, and how many lines it writes.
+fn kind(n: u64) -> (Orchestration<JournalRequest, u64>, u64) {
+    match n % 2 {
+        0 => (JOURNAL_CHAIN, CHAIN_LINES),
+        _ => (JOURNAL_FAN_OUT, FAN_OUT_LINES),
+    }
+}
+
+fn request(journal: &Journal, lines: u64) -> JournalRequest {
+    JournalRequest {
+        each_ms: EACH_MS,
+        ..journal.request(lines)
     }
 }

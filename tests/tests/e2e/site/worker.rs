@@ -1,6 +1,7 @@
 //! Owns one running worker, a task of this process or a process of its own, and the two ways it ends.
 //! Never decides which: the site does.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures::FutureExt;
 use longhaul_activity_worker::ActivityWorker;
 use longhaul_orchestrator_worker::OrchestratorWorker;
 use longhaul_sdk::{ActivityRegistry, OrchestrationRegistry};
-use longhaul_shared::id::HubName;
+use longhaul_shared::id::{HubName, WorkerId};
 use longhaul_shared::port::{Ports, TaskHandle};
 use longhaul_tests::binaries::{Binary, Running, Signal};
 use tokio::task::block_in_place;
@@ -20,7 +21,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 const LAST_LINES: usize = 60;
 
 /// A running worker. Dropping it kills it.
-pub(super) enum Worker {
+pub(crate) enum Worker {
     Task {
         stop: CancellationToken,
         task: TaskHandle,
@@ -45,10 +46,56 @@ impl Worker {
     }
 
     /// Ends it at once, as a crash would.
-    pub(super) async fn kill(self) {
+    pub(crate) async fn kill(self) {
         match self {
             Self::Task { task, .. } => task.stop().await,
             Self::Process(mut process) => block_in_place(|| process.kill()),
+        }
+    }
+
+    /// Waits until it has ended by itself; returns how, and everything it wrote to its log.
+    pub(crate) fn ends(self, deadline: Duration) -> (ExitStatus, String) {
+        match self {
+            Self::Process(mut process) => block_in_place(|| process.ends(deadline)).unwrap(),
+            Self::Task { .. } => panic!("a task of the test's own process does not end by itself"),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        match self {
+            Self::Process(process) => process.has_ended().unwrap(),
+            Self::Task { .. } => false,
+        }
+    }
+
+    /// Stops it where it is: it hangs, and its connections stay open.
+    pub(crate) fn freeze(&self) {
+        self.process().signal(Signal::Freeze).unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.process().signal(Signal::Thaw).unwrap();
+    }
+
+    /// Everything it has written to its log so far.
+    pub(crate) fn said(&self) -> String {
+        self.process().said()
+    }
+
+    fn process(&self) -> &Running {
+        match self {
+            Self::Process(process) => process,
+            Self::Task { .. } => panic!("a task of the test's own process has no signals and no log"),
+        }
+    }
+
+    /// Whether it is the orchestrator worker of this id: it says so when it starts.
+    pub(super) fn is(&self, id: &WorkerId) -> bool {
+        match self {
+            Self::Task { .. } => false,
+            Self::Process(process) => process.said().contains(&format!("worker={id}")),
         }
     }
 
@@ -61,10 +108,10 @@ impl Worker {
     }
 }
 
-/// A worker as a process of its own.
-pub(super) fn process(binary: Binary, arguments: &[String]) -> Worker {
+/// A worker as a process of its own, with these variables in its environment.
+pub(super) fn process(binary: Binary, arguments: &[String], environment: &[(&str, &str)]) -> Worker {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Worker::Process(block_in_place(|| binary.start(&arguments)).unwrap())
+    Worker::Process(block_in_place(|| binary.start_with(&arguments, environment)).unwrap())
 }
 
 fn last_lines(text: &str) -> String {
