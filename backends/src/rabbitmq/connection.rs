@@ -264,11 +264,7 @@ impl Drop for Link {
     }
 }
 
-async fn handshake(
-    site: &Site,
-    purpose: Purpose,
-    socket: Socket,
-) -> Result<Connection, lapin::Error> {
+async fn handshake(site: &Site, purpose: Purpose, socket: Socket) -> Result<Connection, lapin::Error> {
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("{} {}", site.name, purpose.as_str()).into());
     let reactor = lapin::runtime::default_runtime()?;
