@@ -41,3 +41,7 @@ pub use executor::{Executed, Execution, Executor, Refused, Warm};
 pub use local_executor::{LocalExecutor, Threads};
 pub use settings::Settings;
 pub use worker::{OrchestratorWorker, WorkerError};
+
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use intake::check_intake;

@@ -179,7 +179,7 @@ impl OrchestratorWorker {
         let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
-            early: Early::new(worker.id.clone(), info.partitions, &settings),
+            early: Early::new(worker.id.clone(), partitions, &settings),
             clock,
             relay,
             committer,

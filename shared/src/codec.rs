@@ -61,7 +61,9 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
 /// # Errors
 /// [`BodyError::Undecodable`] with what the decoder said.
 pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BodyError> {
-    rmp_serde::from_slice(bytes).map_err(|e| BodyError::Undecodable {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(limits::BODY_DEPTH_MAX);
+    T::deserialize(&mut reader).map_err(|e| BodyError::Undecodable {
         what,
         reason: e.to_string(),
     })
@@ -214,6 +216,22 @@ mod tests {
         let large = vec![terminate("x".repeat(limits::ENVELOPES_BYTES_MAX / 2)); 3];
         assert_eq!(group_control(&large).len(), 3);
         assert!(group_control(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_field_of_a_newer_version_may_be_deep_but_not_bottomless() {
+        let with_field = |depth| {
+            // [{"zz": [[[…null]]], …}]
+            let mut bytes = vec![0x91, 0x85, 0xa2, b'z', b'z'];
+            bytes.extend(std::iter::repeat_n(0x91, depth));
+            bytes.push(0xc0);
+            let known = encode(&Envelope::wake(InstanceId::new("a").unwrap()));
+            bytes.extend_from_slice(&known[1..]);
+            bytes[1] = known[0] + 1;
+            bytes
+        };
+        assert!(decode_control(&with_field(10)).is_ok());
+        assert!(decode_control(&with_field(5_000)).is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::failure::Failure;
 use crate::id::{Dispatch, Fingerprint, FunctionName, MessageId, QueueName, StartId, TaskId};
 use crate::instance::Status;
+use crate::limits;
 use crate::payload::Payload;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
@@ -384,7 +385,9 @@ pub fn decode_events(stored: &[u8]) -> Result<Vec<HistoryEvent>, rmp_serde::deco
     let mut rest = stored;
     let mut events = Vec::new();
     while !rest.is_empty() {
-        events.push(rmp_serde::from_read(&mut rest)?);
+        let mut reader = rmp_serde::Deserializer::new(&mut rest);
+        reader.set_max_depth(limits::BODY_DEPTH_MAX);
+        events.push(HistoryEvent::deserialize(&mut reader)?);
     }
     Ok(events)
 }

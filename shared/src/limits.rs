@@ -55,6 +55,10 @@ pub const ENVELOPES_BYTES_MAX: usize = 1024 * 1024;
 /// Largest body of a message that a foreign service may publish, in bytes; RabbitMQ 4 stops at 16 MiB.
 pub const INTAKE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Deepest nesting of a message, an event or a start that is read. `serde_json` stops there by itself; msgpack would
+/// go on until the stack ends, and the process with it. Ours nest less than ten deep.
+pub const BODY_DEPTH_MAX: usize = 128;
+
 /// Most messages kept as parked by a hub; at the bound intake stops acknowledging, so nothing is dropped.
 pub const PARKED_MESSAGES_MAX: usize = 100_000;
 

@@ -25,6 +25,7 @@ const ACTIVITY_WORKER: &str = "longhaul-activity-worker";
 const HTTP: &str = "longhaul-http";
 const SIDECAR: &str = "longhaul-sidecar";
 const FACADE: &str = "longhaul";
+const MODEL: &str = "longhaul-model";
 
 const HOST: &[&str] = &[SHARED, SDK];
 const GATEWAY: &[&str] = &[SHARED, SDK, CLIENT];
@@ -53,7 +54,7 @@ const ALL: &[&str] = &[
     FACADE,
 ];
 
-const PLACES: [Place; 13] = [
+const PLACES: [Place; 14] = [
     Place {
         package: SHARED,
         may: &[],
@@ -110,6 +111,11 @@ const PLACES: [Place; 13] = [
         may_in_bin: &[],
     },
     Place {
+        package: MODEL,
+        may: &[],
+        may_in_bin: &[],
+    },
+    Place {
         package: "longhaul-benches",
         may: ALL,
         may_in_bin: &[],
@@ -122,7 +128,7 @@ const PLACES: [Place; 13] = [
 ];
 
 /// Beside the house: not even a test may depend on these.
-const BESIDE: [&str; 3] = ["longhaul-tests", "longhaul-benches", "xtask"];
+const BESIDE: [&str; 4] = ["longhaul-tests", MODEL, "longhaul-benches", "xtask"];
 
 pub(crate) fn check(house: &House) -> Vec<Finding> {
     let mut findings = Vec::new();
