@@ -12,6 +12,7 @@ mod decide;
 mod gather;
 mod ledger;
 mod session;
+mod suspect;
 
 mod executor;
 mod local_executor;

@@ -246,6 +246,7 @@ impl Ownership {
                 Some(Taken {
                     partition,
                     token,
+                    after_expiry,
                     rebuilt,
                     asked,
                     unsent,
@@ -286,6 +287,7 @@ impl Ownership {
         let Taken {
             partition,
             token,
+            after_expiry,
             rebuilt,
             asked,
             unsent,
@@ -297,6 +299,7 @@ impl Ownership {
             .send(Event::Acquired {
                 partition,
                 token: token.clone(),
+                after_expiry,
                 unsent,
             })
             .await;
@@ -464,6 +467,8 @@ async fn until_rebuilt(rebuild: Rebuild) {
 struct Taken {
     partition: PartitionId,
     token: LeaseToken,
+    /// Whether the owner before did not give it back.
+    after_expiry: bool,
     rebuilt: Epoch,
     asked: Monotonic,
     /// What the outbox will send anyway, if the partition is to be rebuilt.

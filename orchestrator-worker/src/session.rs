@@ -11,6 +11,7 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
+use crate::suspect::Tenure;
 
 /// What is known of an execution, as of its last commit.
 pub(crate) struct Session {
@@ -28,19 +29,30 @@ pub(crate) struct Session {
     pub(crate) warm: Option<Warm>,
     /// The committed events, from a load until they have been replayed.
     pub(crate) past: Vec<HistoryEvent>,
-    /// Activities that came back as not hosted: how often, and what is waited for.
+    /// Activities that nobody works on: how often they came back as not hosted, and what is waited for.
     pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
     /// Inline steps that run now.
     pub(crate) inline_running: BTreeSet<TaskId>,
     /// How often in a row the execution could not go on.
     pub(crate) times_blocked: u32,
+    /// Attempts at it that were counted since its last commit.
+    pub(crate) attempts: u32,
+    /// Whether the next attempt is to be counted.
+    pub(crate) suspect: bool,
 }
 
 impl Session {
-    /// The session of an instance as it was just read, history included.
-    pub(crate) fn load(partition: PartitionId, row: InstanceRow, past: Vec<HistoryEvent>) -> Self {
+    /// The session of an instance as it was just read, history included, under this lease.
+    pub(crate) fn load(
+        partition: PartitionId,
+        tenure: &Tenure,
+        row: InstanceRow,
+        past: Vec<HistoryEvent>,
+    ) -> Self {
         let mut ledger = Ledger::default();
         ledger.record(&past);
+        let suspect = tenure.suspects(&row);
+        let not_here = parked_task(&ledger, row.waiting_for.as_ref());
         let start = (!ledger.is_started()).then(|| ExecutionStarted {
             name: row.name.clone(),
             version: row.version,
@@ -64,9 +76,11 @@ impl Session {
             ledger,
             warm: None,
             past,
-            not_hosted: BTreeMap::new(),
+            not_hosted: not_here.into_iter().collect(),
             inline_running: BTreeSet::new(),
             times_blocked: 0,
+            attempts: row.attempts,
+            suspect,
         }
     }
 
@@ -76,6 +90,8 @@ impl Session {
         self.ledger.record(events);
         self.status = row.status;
         self.waiting_for.clone_from(&row.waiting_for);
+        self.attempts = 0;
+        self.suspect = false;
         if self.ledger.is_started() {
             self.start = None;
         }
@@ -84,6 +100,16 @@ impl Session {
     /// Whether the executor has its memory of this execution.
     pub(crate) fn is_warm(&self) -> bool {
         self.warm.is_some()
+    }
+}
+
+/// The parked task that the row tells of, if it is still open.
+fn parked_task(ledger: &Ledger, waiting_for: Option<&WaitingFor>) -> Option<(TaskId, (u32, WaitingFor))> {
+    match waiting_for {
+        Some(parked @ WaitingFor::ParkedTask { task, .. }) => {
+            ledger.open_task(*task).map(|_| (*task, (0, parked.clone())))
+        }
+        _ => None,
     }
 }
 
@@ -160,36 +186,45 @@ impl Sessions {
     }
 }
 
+/// A row for tests.
 #[cfg(test)]
-mod tests {
+pub(crate) fn sample_row(text: &str) -> InstanceRow {
     use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
     use longhaul_shared::payload::Payload;
     use longhaul_shared::time::Timestamp;
 
+    InstanceRow {
+        id: InstanceId::new(text).unwrap(),
+        name: FunctionName::new("f").unwrap(),
+        version: None,
+        execution: ExecutionId::from_bits(1),
+        status: Status::Pending,
+        commit_number: CommitNumber(0),
+        last_commit: None,
+        last_seq: EventSeq(0),
+        start_id: StartId::new("s").unwrap(),
+        created: Timestamp::default(),
+        changed: Timestamp::default(),
+        input: Payload::unit(),
+        output: None,
+        failure: None,
+        waiting_for: None,
+        attempts: 0,
+        tags: BTreeMap::new(),
+        trace: TraceContext::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
     fn session(text: &str) -> Session {
-        let row = InstanceRow {
-            id: InstanceId::new(text).unwrap(),
-            name: FunctionName::new("f").unwrap(),
-            version: None,
-            execution: ExecutionId::from_bits(1),
-            status: Status::Pending,
-            commit_number: CommitNumber(0),
-            last_commit: None,
-            last_seq: EventSeq(0),
-            start_id: StartId::new("s").unwrap(),
-            created: Timestamp::default(),
-            changed: Timestamp::default(),
-            input: Payload::unit(),
-            output: None,
-            failure: None,
-            waiting_for: None,
-            attempts: 0,
-            tags: BTreeMap::new(),
-            trace: TraceContext::default(),
+        let tenure = Tenure {
+            token: longhaul_shared::id::LeaseToken::new(1, 1),
+            unclean_since: None,
         };
-        Session::load(PartitionId(0), row, Vec::new())
+        Session::load(PartitionId(0), &tenure, sample_row(text), Vec::new())
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::gather::{Input, Work};
 use crate::relay::{Relay, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::suspect::{Alone, Company, Presence, Tenure, Vetted, vet};
 
 /// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
 const CONFLICTS_MAX: u32 = 5;
@@ -51,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) settings: Settings,
     /// Bounds the histories being read and replayed at once.
     pub(crate) replays: Semaphore,
+    /// Who may run beside whom.
+    pub(crate) company: Company,
 }
 
 /// The end of a turn.
@@ -61,6 +64,8 @@ pub(crate) struct Turned {
     pub(crate) session: Option<Session>,
     /// Inline steps to run now.
     pub(crate) inline: Vec<InlineStep>,
+    /// Kept while the inline steps of a suspect run, but not for ever.
+    pub(crate) alone: Option<Alone>,
     /// Timers among the inputs.
     pub(crate) timers: usize,
     /// The earliest timer that the turn has set.
@@ -77,7 +82,7 @@ pub(crate) struct InlineStep {
     pub(crate) run: BoxFuture<'static, Result<Payload, Failure>>,
 }
 
-/// Runs one turn of one instance of a partition held under this token. With `resend`, its open tasks are sent
+/// Runs one turn of one instance of a partition held under this lease. With `resend`, its open tasks are sent
 /// again, but for these.
 ///
 /// # Cancel safety
@@ -85,7 +90,7 @@ pub(crate) struct InlineStep {
 #[tracing::instrument(level = "debug", skip_all, fields(instance_id = %work.instance, partition = %work.partition))]
 pub(crate) async fn turn(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     work: Work,
     session: Option<Session>,
     resend: Option<&Unsent>,
@@ -104,19 +109,20 @@ pub(crate) async fn turn(
         partition,
         session: None,
         inline: Vec::new(),
+        alone: None,
         next_due: None,
         settled: false,
         fenced: false,
     };
     let mut warm = session;
     for _ in 0..CONFLICTS_MAX {
-        match attempt(host, token, &mut turned, &inputs, warm.take(), resend).await {
+        match attempt(host, tenure, &mut turned, &inputs, warm.take(), resend).await {
             Ok(Attempt::Settled) => {
                 settle(inputs);
                 turned.settled = true;
                 return turned;
             }
-            Ok(Attempt::Stale) => host.relay.search(partition, token),
+            Ok(Attempt::Stale) => host.relay.search(partition, &tenure.token),
             Ok(Attempt::Fenced) => {
                 turned.fenced = true;
                 return turned;
@@ -144,16 +150,24 @@ enum Attempt {
 
 async fn attempt(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     turned: &mut Turned,
     inputs: &[Input],
     warm: Option<Session>,
     resend: Option<&Unsent>,
 ) -> Result<Attempt, Stopped> {
+    let token = &tenure.token;
     // 1. Load: the session of the last turn, or row and history; the inbox, if somebody said to look.
     let was_warm = warm.as_ref().is_some_and(Session::is_warm);
-    let Some((mut session, inbox)) =
-        open(host, &turned.instance.clone(), turned.partition, inputs, warm).await
+    let Some((mut session, inbox)) = open(
+        host,
+        tenure,
+        &turned.instance.clone(),
+        turned.partition,
+        inputs,
+        warm,
+    )
+    .await
     else {
         forget_inputs_of_the_gone(host, token, turned.partition, inputs).await;
         return Ok(Attempt::Settled);
@@ -173,13 +187,13 @@ async fn attempt(
     }
     drop_stale_timers(host, token, turned.partition, &admitted).await;
 
-    go_on(host, token, turned, session, admitted).await
+    go_on(host, tenure, turned, session, admitted).await
 }
 
 /// The second half of an attempt, once it is known what is news.
 async fn go_on(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     turned: &mut Turned,
     mut session: Session,
     admitted: Admitted,
@@ -196,9 +210,20 @@ async fn go_on(
     )
     .await;
     host.counters.resent.many(resends.len() as u64);
+    let token = &tenure.token;
     let mut actions = Vec::new();
+    let mut presence = None;
     if needs_code {
-        match execute(host, &mut session, past, events.clone()).await {
+        let executed = match vet(&host.ports, &host.company, tenure, &mut session).await {
+            Vetted::May(in_company) => {
+                presence = Some(in_company);
+                execute(host, &mut session, past, events.clone()).await
+            }
+            Vetted::Stuck { attempts, now } => Err(stuck(host, &mut session, attempts, now).await),
+            Vetted::Fenced => return Ok(Attempt::Fenced),
+            Vetted::Gone => return Ok(Attempt::Stale),
+        };
+        match executed {
             Ok(wanted) => actions = wanted,
             Err(blocked) => return set_aside(host, token, turned, session, admitted, resends, blocked).await,
         }
@@ -238,6 +263,9 @@ async fn go_on(
     if !session.status.is_terminal() {
         session.inline_running.extend(inline.iter().map(|step| step.task));
         turned.inline = inline;
+        if let Some(Presence::Alone(alone)) = presence {
+            turned.alone = Some(alone);
+        }
         turned.session = Some(session);
     }
     Ok(Attempt::Settled)
@@ -283,6 +311,7 @@ fn warn_of_long_history(session: &Session, new: u64) {
 /// The session to go on with and the unread inbox; `None` if there is no such instance or it has ended.
 async fn open(
     host: &Host,
+    tenure: &Tenure,
     instance: &InstanceId,
     partition: PartitionId,
     inputs: &[Input],
@@ -312,7 +341,7 @@ async fn open(
     if loaded.row.status.is_terminal() {
         return None;
     }
-    let mut session = Session::load(partition, loaded.row, loaded.history);
+    let mut session = Session::load(partition, tenure, loaded.row, loaded.history);
     session.times_blocked = times_blocked;
     Some((session, loaded.inbox))
 }
@@ -459,6 +488,29 @@ async fn execute(
     }
 }
 
+/// Parks an instance at which too many attempts are counted, unless that is done already, and says why.
+async fn stuck(host: &Host, session: &mut Session, attempts: u32, now: bool) -> Blocked {
+    let code = code::INSTANCE_STUCK;
+    let message = format!(
+        "[{code}] {attempts} attempts to run instance {} (orchestration {}) were begun and none came to an end: its \
+         worker died each time.\n\
+         Look for an abort, a stack overflow or endless memory in it; then `longhaul parked requeue`.",
+        session.key.instance, session.name
+    );
+    if now || !matches!(session.waiting_for, Some(WaitingFor::Stuck { .. })) {
+        let (partition, instance) = (session.partition, session.key.instance.clone());
+        let parked = codec::parked_instance(partition, instance, code, message.clone(), host.clock.now());
+        host.ports.park(parked).await;
+        host.counters.instances_parked.one();
+    }
+    let waiting_for = WaitingFor::Stuck {
+        code: code.to_string(),
+        message: message.clone(),
+        attempts,
+    };
+    Blocked { message, waiting_for }
+}
+
 /// Keeps what came for later and says what the instance waits for; its history stays as it is.
 async fn set_aside(
     host: &Host,
@@ -471,12 +523,22 @@ async fn set_aside(
 ) -> Result<Attempt, Stopped> {
     session.times_blocked = session.times_blocked.saturating_add(1);
     session.warm = None;
-    let retry_after = host.settings.retry_delay(session.times_blocked);
+    let is_stuck = matches!(blocked.waiting_for, WaitingFor::Stuck { .. });
+    let (retry_after, what_next) = if is_stuck {
+        let rest = host.settings.retry_max;
+        (rest, "The instance is parked until it is requeued.".to_owned())
+    } else {
+        let delay = host.settings.retry_delay(session.times_blocked);
+        let tried = format!(
+            "The instance waits; it is tried again in {delay:?} and whenever a worker takes its partition over."
+        );
+        (delay, tried)
+    };
     if session.waiting_for.as_ref() != Some(&blocked.waiting_for) {
         tracing::warn!(
             instance_id = %session.key.instance,
             orchestration = %session.name,
-            "{}\nThe instance waits; it is tried again in {retry_after:?} and whenever a worker takes its partition over.",
+            "{}\n{what_next}",
             blocked.message
         );
     }
@@ -493,7 +555,8 @@ async fn set_aside(
     );
     match commit_and_relay(host, turned, &mut session, commit).await? {
         CommitOutcome::Applied | CommitOutcome::Duplicate => {
-            turned.session = Some(session);
+            // What is parked is read anew each time, so that a requeue is noticed.
+            turned.session = (!is_stuck).then_some(session);
             Ok(Attempt::Settled)
         }
         CommitOutcome::Conflict => Ok(Attempt::Stale),

@@ -140,6 +140,21 @@ pub fn work_message(item: &WorkItem, time: Timestamp) -> Publication {
     }
 }
 
+/// A message of the outbox that somebody may have published before: if it carries a work item, that says so.
+#[must_use]
+pub fn published_again(message: Publication) -> Publication {
+    if !matches!(message.destination, Destination::Work(_)) {
+        return message;
+    }
+    match decode_work_item(&message.body) {
+        Ok(item) => Publication {
+            body: encode(&WorkItem { resent: true, ..item }),
+            ..message
+        },
+        Err(_) => message,
+    }
+}
+
 /// The message that wakes an instance.
 #[must_use]
 pub fn wake_message(partition: PartitionId, instance: InstanceId, time: Timestamp) -> Publication {

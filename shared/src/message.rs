@@ -59,6 +59,9 @@ pub struct WorkItem {
     /// Whoever begins this one counts it, as it counts a delivery that comes again.
     #[serde(rename = "rs", default, skip_serializing_if = "std::ops::Not::not")]
     pub resent: bool,
+    /// How many runs of it were given up because they took too long.
+    #[serde(rename = "ov", default, skip_serializing_if = "is_zero")]
+    pub overran: u32,
     /// Which activity.
     #[serde(rename = "n")]
     pub name: FunctionName,
@@ -83,6 +86,11 @@ pub struct WorkItem {
     /// When it was scheduled.
     #[serde(rename = "at")]
     pub scheduled: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl WorkItem {

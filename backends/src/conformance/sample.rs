@@ -199,6 +199,7 @@ fn work_item(identity: TaskIdentity) -> WorkItem {
         dispatch: Dispatch(3),
         times_not_hosted: 0,
         resent: true,
+        overran: 2,
         name: name("copy"),
         queue: queue("gpu"),
         reply_to: PartitionId(1),

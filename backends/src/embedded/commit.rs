@@ -29,12 +29,12 @@ pub(super) fn apply(
 ) -> Result<(Batch, CommitOutcome), StoreError> {
     match judge(view, partitions, commit)? {
         Verdict::Refused(outcome) => Ok((Batch::default(), outcome)),
-        Verdict::Accepted(head) => Ok((write(view, now, commit, head)?, CommitOutcome::Applied)),
+        Verdict::Accepted(head) => Ok((write(view, now, commit, *head)?, CommitOutcome::Applied)),
     }
 }
 
 enum Verdict {
-    Accepted(Head),
+    Accepted(Box<Head>),
     Refused(CommitOutcome),
 }
 
@@ -59,7 +59,7 @@ fn judge(view: &dyn View, partitions: u16, commit: &TurnCommit) -> Result<Verdic
         && head.last_seq == commit.expected_seq
         && !head.status.is_terminal();
     Ok(if is_expected {
-        Verdict::Accepted(head)
+        Verdict::Accepted(Box::new(head))
     } else {
         Verdict::Refused(CommitOutcome::Conflict)
     })

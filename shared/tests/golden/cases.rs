@@ -272,6 +272,14 @@ fn work_items() -> Vec<Case> {
             },
         ),
         value(
+            "work-item-overran",
+            "Body of a message on a task queue, sent again because two runs took too long",
+            WorkItem {
+                overran: 2,
+                ..work_item()
+            },
+        ),
+        value(
             "work-item-bare",
             "Body of a message on a task queue, no optional field",
             WorkItem {
@@ -510,6 +518,7 @@ pub(crate) fn work_item() -> WorkItem {
         dispatch: Dispatch(3),
         times_not_hosted: 1,
         resent: false,
+        overran: 0,
         name: function("copy_file"),
         queue: queue("gpu"),
         reply_to: PartitionId(3),

@@ -17,6 +17,7 @@ mod site;
 
 mod behaviours;
 mod intake;
+mod poison;
 mod recovery;
 
 /// Every behaviour as a test of its own on every backend.

@@ -428,6 +428,24 @@ impl Site {
         .await
     }
 
+    /// Waits until the list shows that an instance is parked. Meanwhile whoever runs it may have to die.
+    pub(crate) async fn shown_stuck(&self, id: &str) -> (Status, WaitingFor) {
+        self.wait_until(
+            &format!("the list shows that {id} is stuck"),
+            DEADLINE,
+            async || {
+                let shown = self
+                    .list()
+                    .await
+                    .into_iter()
+                    .find(|shown| shown.id.as_str() == id)?;
+                let waiting_for = shown.waiting_for?;
+                matches!(waiting_for, WaitingFor::Stuck { .. }).then_some((shown.status, waiting_for))
+            },
+        )
+        .await
+    }
+
     /// Waits until so many messages are parked and returns them.
     pub(crate) async fn parked(&self, count: usize) -> Vec<ParkedMessage> {
         self.wait_until(&format!("{count} messages are parked"), DEADLINE, async || {
@@ -516,14 +534,19 @@ impl Ground {
             Self::Embedded(embedded) => return embedded.ports(),
             Self::Servers { redis_url, amqp_url } => (redis_url, amqp_url),
         };
-        let runtime = runtime();
-        let redis = RedisConfig::new(redis_url, hub.clone());
-        let rabbit = RabbitConfig::new(amqp_url, hub.clone(), QueueType::Quorum, role);
-        Ports {
-            store: RedisStore::connect(redis, Arc::clone(&runtime)).await.unwrap(),
-            broker: RabbitBroker::connect(rabbit, Arc::clone(&runtime)).await.unwrap(),
-            runtime,
-        }
+        fleet_ports(redis_url, amqp_url, hub, role).await
+    }
+}
+
+/// The ports of a hub on servers.
+pub(crate) async fn fleet_ports(redis_url: &str, amqp_url: &str, hub: &HubName, role: Role) -> Ports {
+    let runtime = runtime();
+    let redis = RedisConfig::new(redis_url, hub.clone());
+    let rabbit = RabbitConfig::new(amqp_url, hub.clone(), QueueType::Quorum, role);
+    Ports {
+        store: RedisStore::connect(redis, Arc::clone(&runtime)).await.unwrap(),
+        broker: RabbitBroker::connect(rabbit, Arc::clone(&runtime)).await.unwrap(),
+        runtime,
     }
 }
 
@@ -537,7 +560,7 @@ fn runtime() -> Arc<dyn Runtime> {
 }
 
 /// Workers in this process log to where the test's own output goes, which is shown when it fails.
-fn tell_logs() {
+pub(crate) fn tell_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Only the first site of a process has something to do here.

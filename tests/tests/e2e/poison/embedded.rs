@@ -1,0 +1,1 @@
+//! Poison in a hub of one process: the whole process dies, and the next one counts.
