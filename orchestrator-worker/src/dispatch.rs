@@ -21,7 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::gather::{Gather, Input, Receipt, Work};
 use crate::relay::Unsent;
 use crate::session::{Session, Sessions};
-use crate::suspect::{Alone, Tenure};
+use crate::suspect::Alone;
+use crate::tenure::Tenure;
 use crate::timer_pump::{self, TimerPump};
 use crate::turn::{Host, InlineStep, Turned, turn};
 

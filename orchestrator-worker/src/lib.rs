@@ -13,6 +13,7 @@ mod gather;
 mod ledger;
 mod session;
 mod suspect;
+mod tenure;
 
 mod executor;
 mod local_executor;

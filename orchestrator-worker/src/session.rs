@@ -11,7 +11,7 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
-use crate::suspect::Tenure;
+use crate::tenure::Tenure;
 
 /// What is known of an execution, as of its last commit.
 pub(crate) struct Session {
@@ -51,7 +51,7 @@ impl Session {
     ) -> Self {
         let mut ledger = Ledger::default();
         ledger.record(&past);
-        let suspect = tenure.suspects(&row);
+        let suspect = tenure.suspects(row.changed);
         let not_here = parked_task(&ledger, row.waiting_for.as_ref());
         let start = (!ledger.is_started()).then(|| ExecutionStarted {
             name: row.name.clone(),
@@ -186,35 +186,6 @@ impl Sessions {
     }
 }
 
-/// A row for tests.
-#[cfg(test)]
-pub(crate) fn sample_row(text: &str) -> InstanceRow {
-    use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
-    use longhaul_shared::payload::Payload;
-    use longhaul_shared::time::Timestamp;
-
-    InstanceRow {
-        id: InstanceId::new(text).unwrap(),
-        name: FunctionName::new("f").unwrap(),
-        version: None,
-        execution: ExecutionId::from_bits(1),
-        status: Status::Pending,
-        commit_number: CommitNumber(0),
-        last_commit: None,
-        last_seq: EventSeq(0),
-        start_id: StartId::new("s").unwrap(),
-        created: Timestamp::default(),
-        changed: Timestamp::default(),
-        input: Payload::unit(),
-        output: None,
-        failure: None,
-        waiting_for: None,
-        attempts: 0,
-        tags: BTreeMap::new(),
-        trace: TraceContext::default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +196,33 @@ mod tests {
             unclean_since: None,
         };
         Session::load(PartitionId(0), &tenure, sample_row(text), Vec::new())
+    }
+
+    fn sample_row(text: &str) -> InstanceRow {
+        use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
+        use longhaul_shared::payload::Payload;
+        use longhaul_shared::time::Timestamp;
+
+        InstanceRow {
+            id: InstanceId::new(text).unwrap(),
+            name: FunctionName::new("f").unwrap(),
+            version: None,
+            execution: ExecutionId::from_bits(1),
+            status: Status::Pending,
+            commit_number: CommitNumber(0),
+            last_commit: None,
+            last_seq: EventSeq(0),
+            start_id: StartId::new("s").unwrap(),
+            created: Timestamp::default(),
+            changed: Timestamp::default(),
+            input: Payload::unit(),
+            output: None,
+            failure: None,
+            waiting_for: None,
+            attempts: 0,
+            tags: BTreeMap::new(),
+            trace: TraceContext::default(),
+        }
     }
 
     #[test]

@@ -12,33 +12,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId};
-use longhaul_shared::instance::InstanceRow;
+use longhaul_shared::id::{InstanceId, PartitionId};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 use longhaul_shared::port::{Attempted, Ports};
-use longhaul_shared::time::Timestamp;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::session::Session;
+use crate::tenure::Tenure;
 
 /// Delays between attempts to count while the store does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-
-/// A partition's lease, as its turns know it.
-#[derive(Clone, Debug)]
-pub(crate) struct Tenure {
-    pub(crate) token: LeaseToken,
-    /// When it began, if the owner before did not give the lease back.
-    pub(crate) unclean_since: Option<Timestamp>,
-}
-
-impl Tenure {
-    /// Whether the owner before may have died of this instance, as far as its row tells.
-    pub(crate) fn suspects(&self, row: &InstanceRow) -> bool {
-        self.unclean_since.is_some_and(|since| row.changed < since)
-    }
-}
 
 /// Lets turns run side by side, but for those that have to run alone. Whoever waits to run alone goes first.
 #[derive(Clone, Default)]
@@ -132,33 +116,5 @@ async fn count(ports: &Ports, tenure: &Tenure, partition: PartitionId, instance:
                 delay = (delay * 2).min(RETRY_MAX);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use longhaul_shared::instance::Status;
-
-    use super::*;
-    use crate::session::sample_row;
-
-    #[test]
-    fn only_what_was_not_committed_since_an_unclean_takeover_is_suspect() {
-        let at = Timestamp::from_micros;
-        let row = |changed| InstanceRow {
-            changed: at(changed),
-            status: Status::Running,
-            ..sample_row("a")
-        };
-        let tenure = |unclean_since| Tenure {
-            token: LeaseToken::new(1, 1),
-            unclean_since,
-        };
-        assert!(tenure(Some(at(5))).suspects(&row(4)));
-        assert!(
-            !tenure(Some(at(5))).suspects(&row(5)),
-            "committed under this lease"
-        );
-        assert!(!tenure(None).suspects(&row(4)), "the lease was given back");
     }
 }

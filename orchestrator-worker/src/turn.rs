@@ -33,7 +33,8 @@ use crate::gather::{Input, Work};
 use crate::relay::{Relay, Unsent};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::suspect::{Alone, Company, Presence, Tenure, Vetted, vet};
+use crate::suspect::{Alone, Company, Presence, Vetted, vet};
+use crate::tenure::Tenure;
 
 /// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
 const CONFLICTS_MAX: u32 = 5;
