@@ -50,6 +50,8 @@ pub(crate) struct Admitted {
     pub(crate) stale_timers: Vec<(ExecutionKey, TaskId)>,
     /// Whether the row has something new to say, though nothing happened in the execution.
     pub(crate) row_changes: bool,
+    /// Whether a suspect has run for a while and the worker still lives.
+    pub(crate) survived: bool,
     /// Results that came too late.
     pub(crate) dropped: u64,
     /// Tasks answered by this very turn.
@@ -77,7 +79,8 @@ impl Admitted {
             && self.timers_remove.is_empty()
             && self.timers_add.is_empty()
             && self.resend.is_empty()
-            && !self.row_changes)
+            && !self.row_changes
+            && !self.survived)
     }
 }
 
@@ -90,7 +93,7 @@ pub(crate) fn admit(
     settings: &Settings,
 ) -> Admitted {
     let mut admitted = Admitted {
-        now: now.max(session.ledger.last_time()),
+        now: now.max(session.not_before),
         ..Admitted::default()
     };
     for message in inbox {
@@ -114,7 +117,7 @@ pub(crate) fn admit(
                 };
                 admitted.inline_done(session, key, *task, result);
             }
-            Input::Survived => admitted.row_changes |= session.attempts > 0,
+            Input::Survived => admitted.survived |= session.attempts > 0,
             Input::Resend(_) | Input::Look => {}
         }
     }

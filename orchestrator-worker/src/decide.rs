@@ -158,6 +158,7 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         }));
     }
 
+    let survived = writes_events || admitted.survived;
     let row = row_after(session, &items, now);
     let ready = if runs_inline && !ends {
         Ready::At(now.plus(INLINE_LOOK))
@@ -171,6 +172,7 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         row,
         expected,
         seq: session.ledger.last_seq(),
+        survived,
     };
     let mut parts = into_parts(items);
     let last = parts.pop().unwrap_or_default();
@@ -217,6 +219,8 @@ pub(crate) fn block(
 ) -> TurnCommit {
     let now = admitted.now;
     let retry_at = now.plus(retry_after);
+    // Whoever refuses the code has run it, or tried to.
+    let is_refused = matches!(waiting_for, WaitingFor::Paused { .. });
     let ready = match waiting_for {
         WaitingFor::Stuck { .. } => Ready::Rest,
         _ => Ready::At(retry_at),
@@ -257,6 +261,7 @@ pub(crate) fn block(
         outbox_add: sends,
         timers_add: timers.collect(),
         timers_remove: done,
+        survived: is_refused,
         ..empty_commit(session, token, row, id)
     }
 }
@@ -386,6 +391,7 @@ struct Writer<'a> {
     row: RowChange,
     expected: CommitNumber,
     seq: EventSeq,
+    survived: bool,
 }
 
 impl Writer<'_> {
@@ -397,6 +403,7 @@ impl Writer<'_> {
         let mut commit = empty_commit(self.session, self.token, row, id);
         commit.expected = self.expected;
         commit.expected_seq = self.seq;
+        commit.survived = self.survived;
         commit.ready = Ready::At(self.row.changed);
         let dispatch = Dispatch(self.expected.next().0);
         for item in part {
@@ -440,6 +447,7 @@ fn empty_commit(session: &Session, token: &LeaseToken, row: RowChange, id: Commi
         outbox_remove: Vec::new(),
         timers_add: Vec::new(),
         timers_remove: Vec::new(),
+        survived: false,
     }
 }
 

@@ -7,6 +7,7 @@ use longhaul_shared::commit::RowChange;
 use longhaul_shared::history::{ExecutionStarted, HistoryEvent};
 use longhaul_shared::id::{CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
+use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) attempts: u32,
     /// Whether the next attempt is to be counted.
     pub(crate) suspect: bool,
+    /// When its row last changed: no later turn is of an earlier time, whatever this worker's clock shows.
+    pub(crate) not_before: Timestamp,
 }
 
 impl Session {
@@ -51,7 +54,8 @@ impl Session {
     ) -> Self {
         let mut ledger = Ledger::default();
         ledger.record(&past);
-        let suspect = tenure.suspects(row.changed);
+        // The last sign of life: commits without events may have been made without running its code.
+        let suspect = tenure.suspects(ledger.last_time().max(row.created));
         let not_here = parked_task(&ledger, row.waiting_for.as_ref());
         let start = (!ledger.is_started()).then(|| ExecutionStarted {
             name: row.name.clone(),
@@ -81,6 +85,7 @@ impl Session {
             times_blocked: 0,
             attempts: row.attempts,
             suspect,
+            not_before: row.changed,
         }
     }
 
@@ -90,11 +95,16 @@ impl Session {
         self.ledger.record(events);
         self.status = row.status;
         self.waiting_for.clone_from(&row.waiting_for);
-        self.attempts = 0;
-        self.suspect = false;
+        self.not_before = self.not_before.max(row.changed);
         if self.ledger.is_started() {
             self.start = None;
         }
+    }
+
+    /// Takes in that the code ran and the worker lives.
+    pub(crate) fn survived(&mut self) {
+        self.attempts = 0;
+        self.suspect = false;
     }
 
     /// Whether the executor has its memory of this execution.

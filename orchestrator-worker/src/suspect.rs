@@ -2,8 +2,8 @@
 //! Never parks an instance: a turn does, once too many attempts are counted.
 //!
 //! Nobody sees a process die from within. But an owner that died did not give its leases back, and what it was
-//! running it did not commit. So under such a lease every instance that has not been committed since is counted
-//! before its code runs, and its next commit sets the count back. What is counted a second time runs alone: if
+//! running it did not commit. So under such a lease every instance whose code has not run since is counted before
+//! it runs, and the commit of that run sets the count back. What is counted a second time runs alone: if
 //! the worker dies then, nobody else can have been it, and nobody else is counted for it.
 //!
 //! The broker's word that a message comes again is not needed: it would miss an embedded hub, whose messages die
@@ -51,8 +51,8 @@ impl Company {
 
 /// Whether an instance may run.
 pub(crate) enum Vetted {
-    /// It may, in this company.
-    May(Presence),
+    /// It may, in this company, if any matters.
+    May(Option<Presence>),
     /// Too many attempts at it are counted, the last of them `now` or before.
     Stuck { attempts: u32, now: bool },
     /// The partition is somebody else's.
@@ -74,7 +74,7 @@ pub(crate) async fn vet(ports: &Ports, company: &Company, tenure: &Tenure, sessi
         };
     }
     if !session.suspect {
-        return Vetted::May(company.among().await);
+        return Vetted::May(Some(company.among().await));
     }
     // First the company, then the count: whoever only waits for its turn is not to be counted if the worker dies.
     let presence = match before {
@@ -93,7 +93,7 @@ pub(crate) async fn vet(ports: &Ports, company: &Company, tenure: &Tenure, sessi
                     "this instance was being run when its owners died; it runs alone now"
                 );
             }
-            Vetted::May(presence)
+            Vetted::May(Some(presence))
         }
         Attempted::Fenced => Vetted::Fenced,
         Attempted::Gone => Vetted::Gone,

@@ -187,6 +187,7 @@ impl Worker {
                 .collect(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         }
     }
 }

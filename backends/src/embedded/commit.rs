@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use longhaul_shared::commit::{CommitOutcome, Ready, TurnCommit};
 use longhaul_shared::history::encode_events;
 use longhaul_shared::id::{ExecutionKey, MessageId, PartitionId};
-use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::port::StoreError;
 use longhaul_shared::time::Timestamp;
 
@@ -184,10 +183,9 @@ fn write_row(batch: &mut Batch, commit: &TurnCommit, head: Head) {
     } else if head.has_ending {
         batch.delete(keys::ending(id));
     }
-    // Whoever commits has lived through its turn. What is parked keeps its count, by which it is known.
-    let (attempts, counted) = match row.waiting_for {
-        Some(WaitingFor::Stuck { .. }) => (head.attempts, head.counted),
-        _ => (0, None),
+    let (attempts, counted) = match commit.survived {
+        true => (0, None),
+        false => (head.attempts, head.counted),
     };
     let head = Head {
         attempts,

@@ -15,7 +15,7 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId};
+use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId, QueueName};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
@@ -221,6 +221,17 @@ impl Site {
         self.activities.lock().unwrap().push(worker);
     }
 
+    /// The same, for these queues only.
+    pub(crate) async fn act_on(&self, queues: Vec<QueueName>, registry: ActivityRegistry) {
+        let ports = self.ground.ports(&self.hub, Role::Client).await;
+        let settings = longhaul_activity_worker::Settings {
+            queues,
+            ..self.tuning.activity.clone()
+        };
+        let worker = worker::activity(ports, registry, settings);
+        self.activities.lock().unwrap().push(worker);
+    }
+
     /// Stops all workers of a kind in good order, one after the other.
     pub(crate) async fn stop(&self, kind: Kind) {
         let workers = std::mem::take(&mut *self.workers(kind).lock().unwrap());
@@ -259,6 +270,10 @@ impl Site {
                 arguments.push(format!(
                     "--orchestrator.lease_renew={}ms",
                     settings.lease_renew.as_millis()
+                ));
+                arguments.push(format!(
+                    "--orchestrator.stall_after={}ms",
+                    settings.stall_after.as_millis()
                 ));
                 Binary::OrchestratorWorker
             }

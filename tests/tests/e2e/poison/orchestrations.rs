@@ -1,6 +1,6 @@
 //! Orchestrations that kill the orchestrator worker.
 
-use longhaul_examples::contracts::HELLO_SEQUENCE;
+use longhaul_examples::contracts::{HELLO_SEQUENCE, PANICKING, REMINDER, ReminderRequest};
 use longhaul_sdk::Orchestration;
 use longhaul_shared::codec;
 use longhaul_shared::instance::WaitingFor;
@@ -8,7 +8,7 @@ use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 
 use super::host;
 use super::samples::{ABORTS, ABORTS_INLINE, FANS_OUT, OVERFLOWS, Venom};
-use crate::site::{Kind, Site, instance};
+use crate::site::{DEADLINE, Kind, Site, instance};
 
 /// The run before the first that is counted, and those that are.
 const RUNS: usize = POISON_ATTEMPTS_MAX as usize + 1;
@@ -107,25 +107,36 @@ async fn a_parked_instance_can_be_terminated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_from_outside_again_and_again_parks_nobody() {
+async fn workers_killed_from_outside_again_and_again_park_nobody() {
+    const UNKNOWN: Orchestration<(), ()> = Orchestration::new("unknown_to_all");
     let (site, _workers) = host::site(&[]).await;
     let neighbours = neighbours(&site).await;
-    for _ in 0..RUNS + 1 {
+    site.start_new(PANICKING, "paused", ()).await;
+    site.start_new(UNKNOWN, "not-hosted", ()).await;
+    let request = ReminderRequest { after_ms: 15_000 };
+    let patient = site.start_new(REMINDER, "patient", request).await;
+    for id in ["paused", "not-hosted"] {
+        site.shown_waiting(id).await;
+    }
+    for _ in 0..=RUNS {
+        let before = site.load("paused").await.row.commit_number;
         site.kill_one(Kind::Orchestrator).await;
         site.orchestrate(super::samples::orchestrations()).await;
-        let one = &neighbours[0];
-        site.wait_until("the partitions are taken", crate::site::DEADLINE, async || {
-            let id = longhaul_shared::id::WorkerId::new("nobody").unwrap();
-            let held =
-                site.ports
-                    .store
-                    .acquire_lease(site.partition(one.id()), &id, 1, std::time::Duration::ZERO);
-            matches!(held.await, Ok(longhaul_shared::port::LeaseOutcome::Held { .. })).then_some(())
+        site.wait_until("the next owner has tried what is paused", DEADLINE, async || {
+            (site.load("paused").await.row.commit_number > before).then_some(())
         })
         .await;
     }
     for neighbour in &neighbours {
         assert_eq!(site.output(neighbour).await, 10);
+    }
+    site.output(&patient).await;
+    for id in ["paused", "not-hosted"] {
+        let (_, waiting_for) = site.shown_waiting(id).await;
+        assert!(
+            !matches!(waiting_for, WaitingFor::Stuck { .. }),
+            "{id}: {waiting_for}"
+        );
     }
     assert_eq!(site.client.parked(Default::default()).await.unwrap().total, 0);
     site.close().await;
