@@ -93,7 +93,11 @@ enum Invoked {
 /// Runs the activity once, if it was not begun too often.
 #[tracing::instrument(level = "debug", skip_all, fields(instance_id = %item.identity.key.instance, activity = %item.name, task = %item.identity.task))]
 async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invoked {
-    let _presence = match host.suspects.vet(&host.ports, item, redelivered).await {
+    let vetted = host
+        .suspects
+        .vet(&host.ports, item, redelivered, host.attempt_max)
+        .await;
+    let _presence = match vetted {
         Vetted::May(presence) => presence,
         Vetted::TooOften(attempts) => {
             let code = code::ACTIVITY_KILLS;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use longhaul_shared::id::{MessageId, PartitionId};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 use longhaul_shared::message::WorkItem;
-use longhaul_shared::port::{Ports, StoreError};
+use longhaul_shared::port::{Ports, StoreError, within};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Delays between attempts to count while the store does not answer.
@@ -45,11 +45,18 @@ pub(crate) enum Vetted {
 }
 
 impl Suspects {
-    /// Asks whether a task may run, and counts it if it is suspect.
+    /// Asks whether a task may run, and counts it if it is suspect. If it has to run alone, what runs has `patience` to
+    /// come to its end: the worker does not stand idle for longer.
     ///
     /// # Cancel safety
     /// Dropping the future may leave an attempt counted that was not made.
-    pub(crate) async fn vet(&self, ports: &Ports, item: &WorkItem, redelivered: bool) -> Vetted {
+    pub(crate) async fn vet(
+        &self,
+        ports: &Ports,
+        item: &WorkItem,
+        redelivered: bool,
+        patience: Duration,
+    ) -> Vetted {
         if !redelivered && !item.resent {
             return Vetted::May(self.among().await);
         }
@@ -60,7 +67,10 @@ impl Suspects {
         let presence = match before {
             0 => self.among().await,
             POISON_ATTEMPTS_MAX.. => return Vetted::TooOften(before.saturating_add(1)),
-            _ => self.alone().await,
+            _ => match within(&ports.runtime, patience, self.alone()).await {
+                Ok(presence) => presence,
+                Err(_) => self.among().await,
+            },
         };
         let nonce = ports.runtime.random();
         let attempts = insist(ports, item, || {

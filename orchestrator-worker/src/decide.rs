@@ -158,7 +158,7 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         }));
     }
 
-    let survived = writes_events || admitted.survived;
+    let survived = (writes_events || admitted.survived) && session.attempts > 0;
     let row = row_after(session, &items, now);
     let ready = if runs_inline && !ends {
         Ready::At(now.plus(INLINE_LOOK))
@@ -261,7 +261,7 @@ pub(crate) fn block(
         outbox_add: sends,
         timers_add: timers.collect(),
         timers_remove: done,
-        survived: is_refused,
+        survived: is_refused && session.attempts > 0,
         ..empty_commit(session, token, row, id)
     }
 }

@@ -215,23 +215,13 @@ async fn go_on(
     let mut actions = Vec::new();
     let mut presence = None;
     if needs_code {
-        // Code that is not here kills nobody.
-        let vetted = match host.executor.is_hosted(&session.name) {
-            true => vet(&host.ports, &host.company, tenure, &mut session).await,
-            false => Vetted::May(None),
-        };
-        let executed = match vetted {
-            Vetted::May(in_company) => {
-                presence = in_company;
-                execute(host, &mut session, past, events.clone()).await
+        match run_code(host, tenure, &mut session, past, events.clone()).await {
+            Ran::Wants(wanted, in_company) => (actions, presence) = (wanted, in_company),
+            Ran::Blocked(blocked) => {
+                return set_aside(host, token, turned, session, admitted, resends, blocked).await;
             }
-            Vetted::Stuck { attempts, now } => Err(stuck(host, &mut session, attempts, now).await),
-            Vetted::Fenced => return Ok(Attempt::Fenced),
-            Vetted::Gone => return Ok(Attempt::Stale),
-        };
-        match executed {
-            Ok(wanted) => actions = wanted,
-            Err(blocked) => return set_aside(host, token, turned, session, admitted, resends, blocked).await,
+            Ran::Fenced => return Ok(Attempt::Fenced),
+            Ran::Gone => return Ok(Attempt::Stale),
         }
     }
 
@@ -457,6 +447,39 @@ async fn park_strays(host: &Host, partition: PartitionId, admitted: &mut Admitte
 struct Blocked {
     message: String,
     waiting_for: WaitingFor,
+}
+
+/// What came of the wish to run an instance's code.
+enum Ran {
+    /// What it wants, and in whose company it ran.
+    Wants(Vec<Action>, Option<Presence>),
+    Blocked(Blocked),
+    Fenced,
+    Gone,
+}
+
+/// Has the author's code see the events, unless it has killed too many workers.
+async fn run_code(
+    host: &Host,
+    tenure: &Tenure,
+    session: &mut Session,
+    past: Vec<HistoryEvent>,
+    new: Vec<HistoryEvent>,
+) -> Ran {
+    // Code that is not here kills nobody.
+    let vetted = match host.executor.is_hosted(&session.name) {
+        true => vet(&host.ports, &host.company, tenure, session).await,
+        false => Vetted::May(None),
+    };
+    match vetted {
+        Vetted::May(presence) => match execute(host, session, past, new).await {
+            Ok(actions) => Ran::Wants(actions, presence),
+            Err(blocked) => Ran::Blocked(blocked),
+        },
+        Vetted::Stuck { attempts, now } => Ran::Blocked(stuck(host, session, attempts, now).await),
+        Vetted::Fenced => Ran::Fenced,
+        Vetted::Gone => Ran::Gone,
+    }
 }
 
 /// Has the author's code see the events; its memory is gone if it refuses.

@@ -49,7 +49,7 @@ pub struct TurnCommit {
     pub timers_add: Vec<TimerEntry>,
     /// Timers to forget: fired, or of no use any more. The commit that ends an execution lists all that are left.
     pub timers_remove: Vec<TaskId>,
-    /// Whether the instance's code ran for this and its worker lived: no attempt is counted any more.
+    /// Whether the count of attempts goes back to zero: the instance was counted, its code ran, and the worker lived.
     pub survived: bool,
 }
 

@@ -74,7 +74,7 @@ pub struct WorkItem {
     /// The author's input.
     #[serde(rename = "i")]
     pub input: Payload,
-    /// How long one run may take, in microseconds; absent = as long as it likes.
+    /// How long one run may take, in microseconds; absent = as long as the worker allows (`activity.attempt_max`).
     #[serde(rename = "to", default, skip_serializing_if = "Option::is_none")]
     pub timeout_micros: Option<u64>,
     /// Its tags.

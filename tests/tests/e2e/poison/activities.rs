@@ -2,9 +2,11 @@
 
 use longhaul_sdk::Activity;
 use longhaul_shared::codec;
+use longhaul_shared::history::EventKind;
+use longhaul_shared::id::{EventSeq, ExecutionKey};
 use longhaul_shared::instance::{Status, WaitingFor};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
-use longhaul_shared::message::Destination;
+use longhaul_shared::message::{Destination, TaskIdentity};
 
 use super::host;
 use super::samples::{BLOCKS_FOR_EVER, CALLS, FANS_OUT, KILLS, Venom, WAITS_FOR_EVER};
@@ -38,8 +40,8 @@ async fn an_activity_that_keeps_its_thread_is_parked_at_once_and_its_neighbours_
 
 async fn is_parked_and_requeued(site: &Site, poison: Activity<String, String>, says: &str, runs: usize) {
     let venom = Venom::at(site.path("venom"));
-    let neighbour = site.neighbour_of("poison");
-    let neighbour = site.start_new(FANS_OUT, &neighbour, 40).await;
+    let beside = site.neighbour_of("poison");
+    let neighbour = site.start_new(FANS_OUT, &beside, 40).await;
     let input = (poison.name().to_owned(), venom.input());
     let run = site.start_new(CALLS, "poison", input).await;
     let after = site.start_new(FANS_OUT, "after", 5).await;
@@ -74,4 +76,29 @@ async fn is_parked_and_requeued(site: &Site, poison: Activity<String, String>, s
     assert_eq!(venom.runs(), runs);
     assert_eq!(site.load("poison").await.row.waiting_for, None);
     assert_eq!(site.client.parked(Default::default()).await.unwrap().total, 0);
+    for id in ["poison", &beside] {
+        nothing_is_counted(site, id).await;
+    }
+}
+
+/// Checks that no attempt at any task of an instance is remembered.
+async fn nothing_is_counted(site: &Site, id: &str) {
+    let loaded = site.load(id).await;
+    for (event, seq) in loaded.history.iter().zip(1..) {
+        let EventKind::TaskScheduled(task) = &event.kind else {
+            continue;
+        };
+        let identity = TaskIdentity {
+            key: ExecutionKey {
+                instance: loaded.row.id.clone(),
+                execution: loaded.row.execution,
+            },
+            task: task.task,
+            scheduled_seq: EventSeq(seq),
+            fingerprint: task.fingerprint,
+        };
+        let partition = site.partition(&loaded.row.id);
+        let counted = site.ports.store.work_attempts(partition, identity.attempts_id());
+        assert_eq!(counted.await, Ok(0), "task {} of {id}", task.task);
+    }
 }
