@@ -7,14 +7,14 @@
 //! A broker that was restarted brings every work item again too, but then the runs end, and are forgotten.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use longhaul_shared::id::{MessageId, PartitionId};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 use longhaul_shared::message::WorkItem;
 use longhaul_shared::port::{Ports, StoreError, within};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Delays between attempts to count while the store does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -24,8 +24,10 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Suspects {
     company: Arc<RwLock<()>>,
+    /// Those that have to run alone wait here for each other, for as long as it takes.
+    next: Arc<Mutex<()>>,
     /// What is counted and runs now.
-    counted: Mutex<BTreeMap<MessageId, PartitionId>>,
+    counted: std::sync::Mutex<BTreeMap<MessageId, PartitionId>>,
 }
 
 /// The right to run an activity, until it is dropped.
@@ -33,7 +35,15 @@ pub(crate) enum Presence {
     /// Beside others.
     Among(#[expect(dead_code, reason = "held for its drop")] OwnedRwLockReadGuard<()>),
     /// Alone in this worker.
-    Alone(#[expect(dead_code, reason = "held for its drop")] OwnedRwLockWriteGuard<()>),
+    Alone(
+        #[expect(dead_code, reason = "held for its drop")] OwnedMutexGuard<()>,
+        #[expect(dead_code, reason = "held for its drop")] OwnedRwLockWriteGuard<()>,
+    ),
+    /// Beside what would not end, but not beside another that should run alone.
+    Aside(
+        #[expect(dead_code, reason = "held for its drop")] OwnedMutexGuard<()>,
+        #[expect(dead_code, reason = "held for its drop")] OwnedRwLockReadGuard<()>,
+    ),
 }
 
 /// Whether a task may run.
@@ -67,10 +77,7 @@ impl Suspects {
         let presence = match before {
             0 => self.among().await,
             POISON_ATTEMPTS_MAX.. => return Vetted::TooOften(before.saturating_add(1)),
-            _ => match within(&ports.runtime, patience, self.alone()).await {
-                Ok(presence) => presence,
-                Err(_) => self.among().await,
-            },
+            _ => self.alone(ports, patience).await,
         };
         let nonce = ports.runtime.random();
         let attempts = insist(ports, item, || {
@@ -115,8 +122,14 @@ impl Suspects {
         Presence::Among(Arc::clone(&self.company).read_owned().await)
     }
 
-    async fn alone(&self) -> Presence {
-        Presence::Alone(Arc::clone(&self.company).write_owned().await)
+    /// Waits until all those before it have run alone, and then for at most `patience` until nobody else runs.
+    async fn alone(&self, ports: &Ports, patience: Duration) -> Presence {
+        let next = Arc::clone(&self.next).lock_owned().await;
+        let company = Arc::clone(&self.company);
+        match within(&ports.runtime, patience, Arc::clone(&company).write_owned()).await {
+            Ok(alone) => Presence::Alone(next, alone),
+            Err(_) => Presence::Aside(next, company.read_owned().await),
+        }
     }
 }
 
