@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::invoker::{Invoker, LocalInvoker};
 use crate::report::Reporter;
 use crate::settings::Settings;
+use crate::suspect::Suspects;
 
 /// Delays between attempts to subscribe.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -74,6 +75,8 @@ impl ActivityWorker {
             invoker,
             reporter,
             counters,
+            suspects: Suspects::default(),
+            attempt_max: settings.attempt_max,
         });
         let queues = settings.queues.iter().map(|queue| {
             let serving = Serving {
@@ -85,6 +88,12 @@ impl ActivityWorker {
             serving.run()
         });
         join_all(queues.collect::<Vec<_>>()).await;
+        if within(&ports.runtime, settings.drain_max, host.suspects.give_up(&ports))
+            .await
+            .is_err()
+        {
+            tracing::debug!("what was counted stays so for now");
+        }
         drop(host);
         if within(&ports.runtime, settings.drain_max, reporting.join())
             .await

@@ -192,8 +192,8 @@ macro_rules! store_conformance {
             }
             attempts {
                 each_owner_counts_one_attempt,
-                a_commit_sets_the_attempts_back,
-                what_is_stuck_keeps_its_attempts,
+                surviving_sets_the_attempts_back,
+                other_commits_keep_the_attempts,
                 what_rests_is_not_ready_with_an_unread_inbox,
                 counting_needs_the_token_and_an_open_instance,
                 a_requeue_sets_attempts_back_and_wakes,

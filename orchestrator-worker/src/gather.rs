@@ -22,6 +22,8 @@ pub(crate) enum Input {
     Timer { timer: DueTimer, now: Timestamp },
     /// Look at the row and the inbox: there may be something new.
     Look,
+    /// A suspect's inline steps have run for a while and the worker still lives: no attempt is to be counted any more.
+    Survived,
     /// The partition is being rebuilt and the instance has not had a turn yet. The receipt tells when it has.
     Resend(Receipt),
     /// An inline step has run.

@@ -12,6 +12,8 @@ mod decide;
 mod gather;
 mod ledger;
 mod session;
+mod suspect;
+mod tenure;
 
 mod executor;
 mod local_executor;

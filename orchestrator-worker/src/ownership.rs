@@ -316,6 +316,7 @@ impl Ownership {
                 Some(Taken {
                     partition,
                     token,
+                    after_expiry,
                     rebuilt,
                     asked,
                     unsent,
@@ -352,6 +353,7 @@ impl Ownership {
         let Taken {
             partition,
             token,
+            after_expiry,
             rebuilt,
             asked,
             unsent,
@@ -364,6 +366,7 @@ impl Ownership {
             .send(Event::Acquired {
                 partition,
                 token: token.clone(),
+                after_expiry,
                 unsent,
             })
             .await;
@@ -510,6 +513,8 @@ async fn until_rebuilt(rebuild: Rebuild) {
 struct Taken {
     partition: PartitionId,
     token: LeaseToken,
+    /// Whether the owner before did not give it back.
+    after_expiry: bool,
     rebuilt: Era,
     asked: Monotonic,
     /// What the outbox will send anyway, if the partition is to be rebuilt.

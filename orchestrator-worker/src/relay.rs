@@ -417,7 +417,11 @@ impl Loop {
             let next = page(self.ports.clone(), partition, token.clone(), outbox.next);
             self.searching.push(Box::pin(next));
         }
-        self.enqueue(partition, &token, outbox.messages);
+        let is_new = |message: &Publication| !held.confirmed.contains_key(&message.id);
+        // Whoever held the partition before may have published it, and somebody may have begun it.
+        let unknown = outbox.messages.into_iter().filter(is_new);
+        let unknown = unknown.map(codec::published_again).collect();
+        self.enqueue(partition, &token, unknown);
         if is_last {
             self.end_search(partition, token).await;
         }

@@ -12,6 +12,7 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
+use crate::tenure::Tenure;
 
 /// What is known of an execution, as of its last commit.
 pub(crate) struct Session {
@@ -19,8 +20,6 @@ pub(crate) struct Session {
     pub(crate) partition: PartitionId,
     pub(crate) name: FunctionName,
     pub(crate) status: Status,
-    /// When it was accepted: no turn of it is earlier, whatever the clock shows since.
-    pub(crate) created: Timestamp,
     pub(crate) commit_number: CommitNumber,
     pub(crate) waiting_for: Option<WaitingFor>,
     pub(crate) trace: TraceContext,
@@ -31,19 +30,33 @@ pub(crate) struct Session {
     pub(crate) warm: Option<Warm>,
     /// The committed events, from a load until they have been replayed.
     pub(crate) past: Vec<HistoryEvent>,
-    /// Activities that came back as not hosted: how often, and what is waited for.
+    /// Activities that nobody works on: how often they came back as not hosted, and what is waited for.
     pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
     /// Inline steps that run now.
     pub(crate) inline_running: BTreeSet<TaskId>,
     /// How often in a row the execution could not go on.
     pub(crate) times_blocked: u32,
+    /// Attempts at it that were counted since its last commit.
+    pub(crate) attempts: u32,
+    /// Whether the next attempt is to be counted.
+    pub(crate) suspect: bool,
+    /// When its row last changed: no later turn is of an earlier time, whatever this worker's clock shows.
+    pub(crate) not_before: Timestamp,
 }
 
 impl Session {
-    /// The session of an instance as it was just read, history included.
-    pub(crate) fn load(partition: PartitionId, row: InstanceRow, past: Vec<HistoryEvent>) -> Self {
+    /// The session of an instance as it was just read, history included, under this lease.
+    pub(crate) fn load(
+        partition: PartitionId,
+        tenure: &Tenure,
+        row: InstanceRow,
+        past: Vec<HistoryEvent>,
+    ) -> Self {
         let mut ledger = Ledger::default();
         ledger.record(&past);
+        // The last sign of life: commits without events may have been made without running its code.
+        let suspect = tenure.suspects(ledger.last_time().max(row.created));
+        let not_here = parked_task(&ledger, row.waiting_for.as_ref());
         let start = (!ledger.is_started()).then(|| ExecutionStarted {
             name: row.name.clone(),
             version: row.version,
@@ -60,7 +73,6 @@ impl Session {
             partition,
             name: row.name,
             status: row.status,
-            created: row.created,
             commit_number: row.commit_number,
             waiting_for: row.waiting_for,
             trace: row.trace,
@@ -68,9 +80,12 @@ impl Session {
             ledger,
             warm: None,
             past,
-            not_hosted: BTreeMap::new(),
+            not_hosted: not_here.into_iter().collect(),
             inline_running: BTreeSet::new(),
             times_blocked: 0,
+            attempts: row.attempts,
+            suspect,
+            not_before: row.changed,
         }
     }
 
@@ -80,14 +95,31 @@ impl Session {
         self.ledger.record(events);
         self.status = row.status;
         self.waiting_for.clone_from(&row.waiting_for);
+        self.not_before = self.not_before.max(row.changed);
         if self.ledger.is_started() {
             self.start = None;
         }
     }
 
+    /// Takes in that the code ran and the worker lives.
+    pub(crate) fn survived(&mut self) {
+        self.attempts = 0;
+        self.suspect = false;
+    }
+
     /// Whether the executor has its memory of this execution.
     pub(crate) fn is_warm(&self) -> bool {
         self.warm.is_some()
+    }
+}
+
+/// The parked task that the row tells of, if it is still open.
+fn parked_task(ledger: &Ledger, waiting_for: Option<&WaitingFor>) -> Option<(TaskId, (u32, WaitingFor))> {
+    match waiting_for {
+        Some(parked @ WaitingFor::ParkedTask { task, .. }) => {
+            ledger.open_task(*task).map(|_| (*task, (0, parked.clone())))
+        }
+        _ => None,
     }
 }
 
@@ -166,13 +198,22 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
-    use longhaul_shared::payload::Payload;
-
     use super::*;
 
     fn session(text: &str) -> Session {
-        let row = InstanceRow {
+        let tenure = Tenure {
+            token: longhaul_shared::id::LeaseToken::new(1, 1),
+            unclean_since: None,
+        };
+        Session::load(PartitionId(0), &tenure, sample_row(text), Vec::new())
+    }
+
+    fn sample_row(text: &str) -> InstanceRow {
+        use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
+        use longhaul_shared::payload::Payload;
+        use longhaul_shared::time::Timestamp;
+
+        InstanceRow {
             id: InstanceId::new(text).unwrap(),
             name: FunctionName::new("f").unwrap(),
             version: None,
@@ -191,8 +232,7 @@ mod tests {
             attempts: 0,
             tags: BTreeMap::new(),
             trace: TraceContext::default(),
-        };
-        Session::load(PartitionId(0), row, Vec::new())
+        }
     }
 
     #[test]

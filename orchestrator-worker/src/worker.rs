@@ -22,6 +22,7 @@ use crate::local_executor::{LocalExecutor, Threads};
 use crate::ownership::Ownership;
 use crate::relay::Relay;
 use crate::settings::Settings;
+use crate::suspect::Company;
 use crate::turn::Host;
 
 /// A worker that hosts orchestrations: build it, then [`run`](Self::run) it.
@@ -173,6 +174,7 @@ impl OrchestratorWorker {
             counters: Arc::clone(&counters),
             settings: settings.clone(),
             replays: Semaphore::new(settings.replays_max),
+            company: Company::default(),
         });
         let stop = CancellationToken::new();
         let dispatch = Dispatch::new(host, partitions, event_source, events.clone(), fenced);

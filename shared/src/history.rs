@@ -139,7 +139,7 @@ pub struct TaskScheduled {
     /// The author's input; absent for an inline step, whose input lives in its closure.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
-    /// How long one run may take, in microseconds; absent = as long as it likes.
+    /// How long one run may take, in microseconds; absent = as long as the worker allows (`activity.attempt_max`).
     #[serde(
         rename = "to",
         default,

@@ -216,7 +216,7 @@ pub struct InstanceRow {
     pub failure: Option<Failure>,
     /// Whose move it is, when it is not its own and not a timer's or a running activity's.
     pub waiting_for: Option<WaitingFor>,
-    /// How many attempts at it were counted since its last commit, see
+    /// How many attempts at it were counted since its worker last survived one, see
     /// [`Store::count_attempt`](crate::port::Store::count_attempt).
     pub attempts: u32,
     /// Its tags.

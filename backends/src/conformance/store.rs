@@ -181,6 +181,7 @@ impl StoreHub {
             outbox_remove: Vec::new(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         }
     }
 

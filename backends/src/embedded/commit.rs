@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use longhaul_shared::commit::{CommitOutcome, Ready, TurnCommit};
 use longhaul_shared::history::encode_events;
 use longhaul_shared::id::{ExecutionKey, MessageId, PartitionId};
-use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::port::StoreError;
 use longhaul_shared::time::Timestamp;
 
@@ -29,12 +28,12 @@ pub(super) fn apply(
 ) -> Result<(Batch, CommitOutcome), StoreError> {
     match judge(view, partitions, commit)? {
         Verdict::Refused(outcome) => Ok((Batch::default(), outcome)),
-        Verdict::Accepted(head) => Ok((write(view, now, commit, head)?, CommitOutcome::Applied)),
+        Verdict::Accepted(head) => Ok((write(view, now, commit, *head)?, CommitOutcome::Applied)),
     }
 }
 
 enum Verdict {
-    Accepted(Head),
+    Accepted(Box<Head>),
     Refused(CommitOutcome),
 }
 
@@ -59,7 +58,7 @@ fn judge(view: &dyn View, partitions: u16, commit: &TurnCommit) -> Result<Verdic
         && head.last_seq == commit.expected_seq
         && !head.status.is_terminal();
     Ok(if is_expected {
-        Verdict::Accepted(head)
+        Verdict::Accepted(Box::new(head))
     } else {
         Verdict::Refused(CommitOutcome::Conflict)
     })
@@ -184,10 +183,9 @@ fn write_row(batch: &mut Batch, commit: &TurnCommit, head: Head) {
     } else if head.has_ending {
         batch.delete(keys::ending(id));
     }
-    // Whoever commits has lived through its turn. What is parked keeps its count, by which it is known.
-    let (attempts, counted) = match row.waiting_for {
-        Some(WaitingFor::Stuck { .. }) => (head.attempts, head.counted),
-        _ => (0, None),
+    let (attempts, counted) = match commit.survived {
+        true => (0, None),
+        false => (head.attempts, head.counted),
     };
     let head = Head {
         attempts,

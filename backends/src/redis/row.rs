@@ -9,7 +9,7 @@ use bytes::Bytes;
 use longhaul_shared::codec;
 use longhaul_shared::commit::TurnCommit;
 use longhaul_shared::id::{CommitId, CommitNumber, EventSeq, ExecutionId, FunctionName, InstanceId, StartId};
-use longhaul_shared::instance::{InstanceRow, StartInstance, Status, WaitingFor};
+use longhaul_shared::instance::{InstanceRow, StartInstance, Status};
 use longhaul_shared::port::{InstanceSummary, StoreError};
 use longhaul_shared::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -100,8 +100,7 @@ pub(super) fn of_commit(commit: &TurnCommit) -> (Vec<Field>, Vec<&'static str>) 
             None => absent.push(name),
         }
     }
-    // Whoever commits has lived through its turn. What is parked keeps its count, by which it is known.
-    if !matches!(commit.row.waiting_for, Some(WaitingFor::Stuck { .. })) {
+    if commit.survived {
         absent.extend([ATTEMPTS, COUNTED_UNDER]);
     }
     (fields, absent)

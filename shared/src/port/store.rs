@@ -236,8 +236,8 @@ pub trait Store: Send + Sync + 'static {
     // --- poison ----------------------------------------------------------------------------------------
 
     /// Counts an attempt at an instance, before its code runs: at most one under one token, however often it is
-    /// asked for. The next commit of the instance sets the count back to zero, unless it says
-    /// [`WaitingFor::Stuck`]. Nothing else of the instance changes.
+    /// asked for. A commit with [`TurnCommit::survived`] sets the count back to zero. Nothing else of the instance
+    /// changes.
     ///
     /// # Errors
     /// [`StoreError`].

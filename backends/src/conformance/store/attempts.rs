@@ -1,4 +1,4 @@
-//! Owns what holds for the counts of attempts: they survive whoever counted, and a commit sets them back.
+//! Owns what holds for the counts of attempts: they survive whoever counted, until an attempt is survived.
 //! Never expects a store to decide how many are too many.
 
 use longhaul_shared::commit::{Ready, RowChange, TurnCommit};
@@ -67,12 +67,16 @@ pub async fn each_owner_counts_one_attempt(hub: StoreHub) {
     }
 }
 
-/// A commit sets the count back, also one without events; a copy of one does not.
-pub async fn a_commit_sets_the_attempts_back(hub: StoreHub) {
+/// A commit that says that the worker survived sets the count back, with events or without.
+pub async fn surviving_sets_the_attempts_back(hub: StoreHub) {
     let mut owned = hub.owned("a").await;
     for events in [1, 0] {
         hub.count(&owned).await;
-        hub.apply(hub.turn(&owned, events), &mut owned).await;
+        let turn = TurnCommit {
+            survived: true,
+            ..hub.turn(&owned, events)
+        };
+        hub.apply(turn, &mut owned).await;
         assert_eq!(hub.load(&owned.key.instance).await.row.attempts, 0);
     }
     assert_eq!(
@@ -82,18 +86,21 @@ pub async fn a_commit_sets_the_attempts_back(hub: StoreHub) {
     );
 }
 
-/// A commit that parks the instance keeps the count, and the next one of another kind does not.
-pub async fn what_is_stuck_keeps_its_attempts(hub: StoreHub) {
+/// A commit for which no code ran keeps the count: it proves nothing.
+pub async fn other_commits_keep_the_attempts(hub: StoreHub) {
     let mut owned = hub.owned("a").await;
     hub.count(&owned).await;
+    hub.apply(hub.turn(&owned, 0), &mut owned).await;
     let commit = stuck(&hub, &owned);
     let waiting_for = commit.row.waiting_for.clone();
     hub.apply(commit, &mut owned).await;
     let row = hub.load(&owned.key.instance).await.row;
     assert_eq!((row.attempts, row.waiting_for), (1, waiting_for));
-    hub.apply(hub.turn(&owned, 1), &mut owned).await;
-    let row = hub.load(&owned.key.instance).await.row;
-    assert_eq!((row.attempts, row.waiting_for), (0, None));
+    assert_eq!(
+        hub.count(&owned).await,
+        Attempted::Counted(1),
+        "this owner has counted already"
+    );
 }
 
 /// A commit that lets the instance rest takes it off the ready set with its inbox unread; a message brings it back.
