@@ -106,7 +106,8 @@ impl Suspects {
         }
     }
 
-    /// The worker stops in good order and gives up what still runs: that is nobody's fault.
+    /// The worker stops in good order and gives up what still runs, or has lost its deliveries and lives: that is
+    /// nobody's fault.
     pub(crate) async fn give_up(&self, ports: &Ports) {
         let counted = std::mem::take(&mut *self.counted_now());
         for (work, partition) in counted {

@@ -7,10 +7,26 @@ use crate::step::{Outcome, Steps};
 use crate::{cargo, packages, tidy};
 
 /// What is too slow for every change: a name and the arguments of cargo.
-const SLOW: [(&str, &[&str]); 1] = [(
-    "model",
-    &["run", "--release", "-p", "longhaul-model", "--", "deep"],
-)];
+const SLOW: [(&str, &[&str]); 2] = [
+    (
+        "model",
+        &["run", "--release", "-p", "longhaul-model", "--", "deep"],
+    ),
+    (
+        "simulation",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "longhaul-simulation",
+            "--bin",
+            "simulate",
+            "--",
+            "--seeds",
+            "100000",
+        ],
+    ),
+];
 
 /// Runs the checks and the tests; `words` are the command's, of which the filters are those without a dash.
 pub(crate) fn test(root: &Path, no_lint: bool, words: &[&str]) -> anyhow::Result<bool> {
@@ -22,6 +38,22 @@ pub(crate) fn test(root: &Path, no_lint: bool, words: &[&str]) -> anyhow::Result
     let mut steps = Steps::default();
     checks_and_tests(root, no_lint, &filters, &mut steps);
     Ok(steps.finish())
+}
+
+/// Seeds of the simulation; `words` are its options.
+pub(crate) fn simulate(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
+    let program = [
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "longhaul-simulation",
+        "--bin",
+        "simulate",
+        "--",
+    ];
+    let arguments = [&program, words].concat();
+    Ok(cargo::run(root, &arguments)? == Outcome::Passed)
 }
 
 /// Everything: [`test`], then the slow tier.

@@ -221,7 +221,7 @@ impl Executor {
     /// Writes a line into the trace, if it is being kept.
     pub fn note(&self, line: impl FnOnce() -> String) {
         if self.0.trace.is_kept() {
-            self.0.trace.write(self.now(), &line());
+            self.0.trace.write(&line());
         }
     }
 
@@ -288,10 +288,15 @@ impl Executor {
             queued,
             aborted: false,
         };
-        // A process that is being killed begins nothing any more.
-        if state.lives.contains_key(&life) {
-            state.tasks.insert(key, task);
-        }
+        // A process that is being killed begins nothing any more; what it wanted to begin is dropped without the lock,
+        // since it may reach for the room on its way out.
+        let unborn = if state.lives.contains_key(&life) {
+            state.tasks.insert(key, task)
+        } else {
+            Some(task)
+        };
+        drop(state);
+        drop(unborn);
         key
     }
 
@@ -416,6 +421,7 @@ impl Executor {
                 return Err(Halt::TimeOver);
             }
             state.now = next.at.max(state.now);
+            self.0.trace.tick(state.now);
             return Ok(next.what);
         }
     }

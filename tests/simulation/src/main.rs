@@ -24,6 +24,9 @@ struct Arguments {
     /// Run one seed and show what happened, step by step.
     #[arg(long)]
     trace: bool,
+    /// The level from which the loops' own log goes into the trace.
+    #[arg(long, default_value = "warn")]
+    log: tracing::Level,
     /// Break a rule on purpose.
     #[arg(long, value_enum)]
     mutant: Option<Mutant>,
@@ -41,7 +44,16 @@ fn main() -> ExitCode {
 }
 
 fn one(arguments: &Arguments) -> ExitCode {
-    let report = run_caught(arguments.seed, arguments.mutant, &Trace::kept());
+    let trace = Trace::kept();
+    let log = trace.clone();
+    let lines = tracing_subscriber::fmt()
+        .with_writer(move || log.clone())
+        .without_time()
+        .with_ansi(false)
+        .with_max_level(arguments.log)
+        .finish();
+    let report =
+        tracing::subscriber::with_default(lines, || run_caught(arguments.seed, arguments.mutant, &trace));
     print!("{}", report.trace);
     for violation in &report.violations {
         println!("WRONG: {violation}");

@@ -163,6 +163,9 @@ impl Oracle {
     /// An activity or an inline step begins to run; returns which attempt of the author's step it is, from 1.
     pub fn executes(&self, instance: &InstanceId, execution: ExecutionId, task: TaskId, step: u64) -> u64 {
         let mut judge = self.lock();
+        judge
+            .room
+            .note(|| format!("author  {instance} executes task {task}, step {step}"));
         let name = (instance.clone(), execution, task);
         judge.executions.entry(name).or_default().count += 1;
         let attempts = judge.attempts.entry((instance.clone(), step)).or_default();

@@ -11,6 +11,8 @@ use crate::store::{Failover, StoreFaults};
 use crate::workload::Recipe;
 
 const SECOND: Micros = 1_000_000;
+/// How long after the last disaster nothing goes wrong any more.
+const CALM_AFTER: Micros = 12 * SECOND;
 
 /// Fewest instances of a run.
 pub const INSTANCES_MIN: u64 = 5;
@@ -128,6 +130,7 @@ impl Plan {
             })
             .collect();
         disasters.sort_by_key(|(at, _)| *at);
+        let last = disasters.last().map_or(0, |(at, _)| *at);
         Self {
             partitions,
             orchestrators: usize::try_from(orchestrators).unwrap_or(1),
@@ -136,7 +139,7 @@ impl Plan {
             store_faults: draw_store_faults(chance),
             broker_faults: draw_broker_faults(chance),
             disasters,
-            calm_at: 40 * SECOND,
+            calm_at: last + CALM_AFTER,
             hosts_late,
             is_tight: chance.below(3) == 0,
         }

@@ -15,7 +15,7 @@ const SECOND: Micros = 1_000_000;
 /// How long after the last fault everything must have ended.
 pub const ENDS_WITHIN: Micros = 240 * SECOND;
 /// How long after that the servers must have come to rest.
-pub const RESTS_WITHIN: Micros = 120 * SECOND;
+pub const RESTS_WITHIN: Micros = 600 * SECOND;
 /// How often it is looked whether they have.
 const LOOK_EVERY: Micros = SECOND;
 /// Most steps of a run: beyond, something spins.

@@ -21,9 +21,9 @@ pub fn is_at_rest(world: &World) -> bool {
 
 /// What has not come to rest.
 fn left_behind(world: &World) -> Option<String> {
-    let messages = world.broker().messages();
-    if messages > 0 {
-        return Some(format!("{messages} messages in queues"));
+    let messages = world.broker().left();
+    if !messages.is_empty() {
+        return Some(format!("messages: {}", messages.join(", ")));
     }
     world.store().look(|state| {
         for (partition, kept) in state.partitions() {

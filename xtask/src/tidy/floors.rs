@@ -26,6 +26,7 @@ const HTTP: &str = "longhaul-http";
 const SIDECAR: &str = "longhaul-sidecar";
 const FACADE: &str = "longhaul";
 const MODEL: &str = "longhaul-model";
+const SIMULATION: &str = "longhaul-simulation";
 
 const HOST: &[&str] = &[SHARED, SDK];
 const GATEWAY: &[&str] = &[SHARED, SDK, CLIENT];
@@ -54,7 +55,22 @@ const ALL: &[&str] = &[
     FACADE,
 ];
 
-const PLACES: [Place; 14] = [
+/// What the tests see: everything, and the simulation, whose judgement of histories they share.
+const TESTED: &[&str] = &[
+    SHARED,
+    SDK,
+    BACKENDS,
+    CLIENT,
+    EXAMPLES,
+    ORCHESTRATOR_WORKER,
+    ACTIVITY_WORKER,
+    HTTP,
+    SIDECAR,
+    FACADE,
+    SIMULATION,
+];
+
+const PLACES: [Place; 15] = [
     Place {
         package: SHARED,
         may: &[],
@@ -107,6 +123,11 @@ const PLACES: [Place; 14] = [
     },
     Place {
         package: "longhaul-tests",
+        may: TESTED,
+        may_in_bin: &[],
+    },
+    Place {
+        package: SIMULATION,
         may: ALL,
         may_in_bin: &[],
     },

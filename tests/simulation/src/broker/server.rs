@@ -138,17 +138,23 @@ impl BrokerServer {
         self.lock().faults = faults;
     }
 
-    /// How many messages are in queues or unacknowledged.
+    /// Where messages are left, waiting or delivered and not acknowledged.
     #[must_use]
-    pub fn messages(&self) -> usize {
+    pub fn left(&self) -> Vec<String> {
         let server = self.lock();
-        let waiting: usize = server.queues.values().map(VecDeque::len).sum();
-        let unacked: usize = server
+        let waiting = server.queues.iter().filter(|(_, waiting)| !waiting.is_empty());
+        let waiting = waiting.map(|(queue, waiting)| format!("{} in {queue:?}", waiting.len()));
+        let unacked = server
             .consumers
             .values()
-            .map(|consumer| consumer.unacked.len())
-            .sum();
-        waiting + unacked
+            .filter(|consumer| !consumer.unacked.is_empty());
+        let unacked = unacked.map(|consumer| {
+            let Consumer {
+                life, queue, unacked, ..
+            } = consumer;
+            format!("{} of {queue:?} at {life:?}", unacked.len())
+        });
+        waiting.chain(unacked).collect()
     }
 
     /// A process opens its connection.
