@@ -25,7 +25,6 @@ pub(crate) fn check(bytes: &[u8]) {
                     Ok(&item),
                     "a work item"
                 );
-                assert_eq!(item.message_id(), item.clone().message_id());
             }
         }
         b'p' => {
