@@ -16,8 +16,14 @@ pub(crate) fn check(bytes: &[u8]) {
         b'c' => {
             if let Ok(mut envelopes) = decode_control(body) {
                 let written = encode(&envelopes);
-                envelopes.iter_mut().for_each(|envelope| settle(&mut envelope.trace));
-                assert_eq!(decode_control(&written).as_ref(), Ok(&envelopes), "a control message");
+                envelopes
+                    .iter_mut()
+                    .for_each(|envelope| settle(&mut envelope.trace));
+                assert_eq!(
+                    decode_control(&written).as_ref(),
+                    Ok(&envelopes),
+                    "a control message"
+                );
             }
         }
         b'w' => {
