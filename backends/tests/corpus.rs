@@ -1,8 +1,6 @@
 //! Runs what the fuzz target `config` checks over its corpus, on a stable compiler.
 //! Never looks for anything new: `cargo fuzz` does (docs/testing.md).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a check fails by panicking")]
-
 use std::path::Path;
 
 #[path = "../../fuzz/checks/config.rs"]
