@@ -273,6 +273,12 @@ impl Site {
         self.orchestrators.lock().unwrap().push(orchestrator);
     }
 
+    /// Whether every worker of a kind has written this to its log.
+    pub(crate) fn all_say(&self, kind: Kind, text: &str) -> bool {
+        let workers = self.workers(kind).lock().unwrap();
+        workers.iter().all(|worker| worker.said().contains(text))
+    }
+
     fn workers(&self, kind: Kind) -> &Mutex<Vec<Worker>> {
         match kind {
             Kind::Orchestrator => &self.orchestrators,
@@ -580,7 +586,7 @@ fn runtime() -> Arc<dyn Runtime> {
 /// Workers in this process log to where the test's own output goes, which is shown when it fails.
 fn tell_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,lapin=off"));
     // Only the first site of a process has something to do here.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
