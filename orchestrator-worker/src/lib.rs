@@ -27,7 +27,9 @@ mod intake;
 mod ownership;
 mod rank;
 mod rebuild;
+mod replay;
 mod timer_pump;
+mod weight;
 
 mod counters;
 mod settings;

@@ -11,6 +11,7 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
+use crate::replay::Replay;
 
 /// What is known of an execution, as of its last commit.
 pub(crate) struct Session {
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) warm: Option<Warm>,
     /// The committed events, from a load until they have been replayed.
     pub(crate) past: Vec<HistoryEvent>,
+    /// What admitted them, for as long as they are held.
+    pub(crate) replay: Option<Replay>,
     /// Activities that came back as not hosted: how often, and what is waited for.
     pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
     /// Inline steps that run now.
@@ -64,6 +67,7 @@ impl Session {
             ledger,
             warm: None,
             past,
+            replay: None,
             not_hosted: BTreeMap::new(),
             inline_running: BTreeSet::new(),
             times_blocked: 0,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use longhaul_sdk::registry::OrchestrationRegistry;
 use longhaul_shared::id::{HubName, InvalidId, WorkerId};
 use longhaul_shared::port::{HubSettings, Ports, StoreError, WorkerRow};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::HubClock;
@@ -20,6 +20,7 @@ use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
 use crate::ownership::{EpochError, Ownership, settle_epoch};
 use crate::relay::Relay;
+use crate::replay::Replays;
 use crate::settings::Settings;
 use crate::turn::Host;
 
@@ -166,7 +167,7 @@ impl OrchestratorWorker {
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
             settings: settings.clone(),
-            replays: Semaphore::new(settings.replays_max),
+            replays: Replays::new(settings.replays_max, settings.replay_bytes_max),
         });
         let stop = CancellationToken::new();
         let dispatch = Dispatch::new(host, info.partitions, event_source, events.clone(), fenced);

@@ -111,25 +111,21 @@ async fn others_who_come_back_to_an_empty_rabbitmq_first_hide_no_loss() {
     proxy.block();
     block_in_place(|| rabbit.wipe()).unwrap();
     site.broker_was_wiped();
-    let back = site.ports.runtime.now();
     site.wait_until("every activity worker is connected again", DEADLINE, async || {
         site.all_say(Kind::Activity, "connected to RabbitMQ again")
             .then_some(())
     })
     .await;
     // A foreign client, too: its message is returned until there is a queue for it again.
-    let unblocked = async {
-        let start = load.foreign(&site, "foreign", 1);
-        let unblock = async {
-            site.wait_until("the client is connected again", DEADLINE, async || {
-                site.ports.broker.consumers(&Source::Intake).await.ok()
-            })
-            .await;
-            proxy.unblock();
-        };
-        futures::join!(start, unblock)
+    let unblock = async {
+        site.wait_until("the client is connected again", DEADLINE, async || {
+            site.ports.broker.consumers(&Source::Intake).await.ok()
+        })
+        .await;
+        proxy.unblock();
+        site.ports.runtime.now()
     };
-    unblocked.await;
+    let (_, back) = futures::join!(load.foreign(&site, "foreign", 1), unblock);
     let what = "RabbitMQ wiped, others connected first: work completed";
     work_resumes_since(&site, what, back).await;
     load.completes(&site, 1).await;
