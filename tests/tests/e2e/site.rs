@@ -210,12 +210,13 @@ impl Site {
         self.workers(kind).lock().unwrap().push(worker);
     }
 
-    /// Starts a worker that dies when it reaches this step for the `times`-th time. The site does not keep it.
-    pub(crate) fn doomed(&self, kind: Kind, step: Step, times: u32) -> Worker {
+    /// Starts a worker that dies so long after it reached this step for the `times`-th time: what came there stands
+    /// still meanwhile, everything else goes on. The site does not keep it.
+    pub(crate) fn doomed(&self, kind: Kind, step: Step, times: u32, linger: Duration) -> Worker {
         let Ground::Servers { redis_url, amqp_url } = &self.ground else {
             panic!("a worker in the test's own process must not die");
         };
-        let order = format!("{step}:{times}");
+        let order = format!("{step}:{times}:{}", linger.as_millis());
         self.process(kind, redis_url, amqp_url, &[("LONGHAUL_CRASH_AT", &order)])
     }
 
