@@ -24,6 +24,7 @@ use longhaul_shared::time::Timestamp;
 use crate::admit::Admitted;
 use crate::ledger::OpenKind;
 use crate::session::Session;
+use crate::weight::{EVENT_OVERHEAD, payload_bytes};
 
 /// How long an instance whose inline steps run rests before somebody looks whether they still do. After a crash
 /// they are started again no sooner than this.
@@ -55,23 +56,17 @@ impl Item {
 
     /// About how many bytes it takes in a commit, envelope and names included.
     fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 256;
-        let payload = |kind: &EventKind| match kind {
-            EventKind::ExecutionStarted(started) => started.input.len(),
-            EventKind::ExecutionCompleted(ended) => {
-                ended.output.as_ref().map_or(0, |output| 2 * output.len())
-            }
-            EventKind::TaskScheduled(task) => task.input.as_ref().map_or(0, |input| input.len()),
-            EventKind::TaskCompleted(answer) => answer.output.len(),
-            _ => 0,
-        };
-        let event = self.event.as_ref().map_or(0, |event| payload(&event.kind));
+        let event = self.event.as_ref().map_or(0, |event| match &event.kind {
+            // The row repeats what an execution returns.
+            kind @ EventKind::ExecutionCompleted(_) => 2 * payload_bytes(kind),
+            kind => payload_bytes(kind),
+        });
         let send = self
             .send
             .as_ref()
             .and_then(|send| send.task.input.as_ref())
             .map_or(0, |input| input.len());
-        OVERHEAD + event + send
+        EVENT_OVERHEAD + event + send
     }
 }
 

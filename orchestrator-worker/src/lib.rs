@@ -30,7 +30,9 @@ mod intake;
 mod ownership;
 mod rank;
 mod rebuild;
+mod replay;
 mod timer_pump;
+mod weight;
 
 pub mod mutant;
 

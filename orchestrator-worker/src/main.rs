@@ -123,6 +123,7 @@ fn settings(section: &OrchestratorSection) -> Settings {
         drain_max: section.drain_max,
         turns_max: section.turns_max,
         replays_max: section.replays_max,
+        replay_bytes_max: usize::try_from(section.replay_bytes_max.0).unwrap_or(usize::MAX),
         sessions_max: section.sessions_max,
         control_prefetch: section.control_prefetch,
         intake_prefetch: section.intake_prefetch,

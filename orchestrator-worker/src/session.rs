@@ -12,6 +12,7 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
+use crate::replay::Replay;
 use crate::tenure::Tenure;
 
 /// What is known of an execution, as of its last commit.
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) warm: Option<Warm>,
     /// The committed events, from a load until they have been replayed.
     pub(crate) past: Vec<HistoryEvent>,
+    /// What admitted them, for as long as they are held.
+    pub(crate) replay: Option<Replay>,
     /// Activities that nobody works on: how often they came back as not hosted, and what is waited for.
     pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
     /// Inline steps that run now.
@@ -80,6 +83,7 @@ impl Session {
             ledger,
             warm: None,
             past,
+            replay: None,
             not_hosted: not_here.into_iter().collect(),
             inline_running: BTreeSet::new(),
             times_blocked: 0,

@@ -26,6 +26,9 @@ pub struct Settings {
     pub turns_max: usize,
     /// Most histories being read and replayed at once, of those turns.
     pub replays_max: usize,
+    /// Bytes of histories held for replay, about, at which no further history is read until some are replayed. How
+    /// large one is shows when it has been read: the histories being read at that moment, at most 16, come on top.
+    pub replay_bytes_max: usize,
     /// Most sessions kept warm; the least recently used go first and are replayed when needed.
     pub sessions_max: usize,
     /// Unacknowledged control messages a partition may hold.
@@ -59,6 +62,7 @@ impl Default for Settings {
             drain_max: Duration::from_secs(5),
             turns_max: 512,
             replays_max: 64,
+            replay_bytes_max: 64 * 1024 * 1024,
             sessions_max: 10_000,
             control_prefetch: 512,
             intake_prefetch: 128,

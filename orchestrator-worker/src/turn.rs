@@ -21,7 +21,6 @@ use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, Step, StoreError};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
-use tokio::sync::Semaphore;
 
 use crate::admit::{Admitted, admit};
 use crate::clock::HubClock;
@@ -32,10 +31,12 @@ use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
 use crate::mutant::{Broken, is_broken};
 use crate::relay::{Relay, Unsent};
+use crate::replay::Replays;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::suspect::{Alone, Company, Presence, Vetted, vet};
 use crate::tenure::Tenure;
+use crate::weight::history_bytes;
 
 /// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
 const CONFLICTS_MAX: u32 = 5;
@@ -53,7 +54,7 @@ pub(crate) struct Host {
     pub(crate) counters: Arc<Counters>,
     pub(crate) settings: Settings,
     /// Bounds the histories being read and replayed at once.
-    pub(crate) replays: Semaphore,
+    pub(crate) replays: Replays,
     /// Who may run beside whom.
     pub(crate) company: Company,
 }
@@ -211,7 +212,7 @@ async fn go_on(
     // 3. Execute: the author's code sees the new events and says what it wants. A crash here leaves no trace.
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
-    let past = std::mem::take(&mut session.past);
+    let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
     let resends = scheduled_events(
         host,
         &session.key.clone(),
@@ -224,7 +225,10 @@ async fn go_on(
     let mut actions = Vec::new();
     let mut presence = None;
     if needs_code {
-        match run_code(host, tenure, &mut session, past, events.clone()).await {
+        let ran = run_code(host, tenure, &mut session, past, events.clone()).await;
+        // The past is gone; what is left of it is in the author's future.
+        drop(replay);
+        match ran {
             Ran::Wants(wanted, in_company) => (actions, presence) = (wanted, in_company),
             Ran::Blocked(blocked) => {
                 return set_aside(host, token, turned, session, admitted, resends, blocked).await;
@@ -353,15 +357,16 @@ async fn open(
             return Some((session, loaded.inbox));
         }
     }
-    let permit = host.replays.acquire().await;
+    let admission = host.replays.admit().await;
     let loaded = load(host, instance, true).await?;
-    drop(permit);
+    let replay = admission.read(history_bytes(&loaded.history));
     host.counters.replays.one();
     if loaded.row.status.is_terminal() {
         return None;
     }
     let mut session = Session::load(partition, tenure, loaded.row, loaded.history);
     session.times_blocked = times_blocked;
+    session.replay = Some(replay);
     Some((session, loaded.inbox))
 }
 

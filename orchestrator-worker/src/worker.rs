@@ -7,7 +7,7 @@ use std::sync::Arc;
 use longhaul_sdk::registry::OrchestrationRegistry;
 use longhaul_shared::id::{HubName, InvalidId, WorkerId};
 use longhaul_shared::port::{HubSettings, Ports, StoreError, WorkerRow};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::HubClock;
@@ -21,6 +21,7 @@ use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
 use crate::ownership::Ownership;
 use crate::relay::Relay;
+use crate::replay::Replays;
 use crate::settings::Settings;
 use crate::suspect::Company;
 use crate::turn::Host;
@@ -173,7 +174,7 @@ impl OrchestratorWorker {
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
             settings: settings.clone(),
-            replays: Semaphore::new(settings.replays_max),
+            replays: Replays::new(settings.replays_max, settings.replay_bytes_max),
             company: Company::default(),
         });
         let stop = CancellationToken::new();

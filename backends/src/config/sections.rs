@@ -12,6 +12,7 @@ use super::key::{Key, Section};
 use super::origin::Origin;
 use super::setting::{LogFormat, Setting, StoreKind};
 use super::sources::Sources;
+use super::units::ByteSize;
 use super::url::{AmqpUrl, RedisUrl};
 use crate::rabbitmq::QueueType;
 use crate::redis::Durability;
@@ -131,6 +132,8 @@ sections! {
         turns_max: usize = "512", in "1" to "65535";
         /// Most histories being read and replayed at once, of those turns.
         replays_max: usize = "64", in "1" to "65535";
+        /// How many bytes of histories may be held for replay before no further one is read.
+        replay_bytes_max: ByteSize = "64 MiB", in "1 MiB" to "1024 GiB";
         /// Most sessions kept in memory between turns; the least recently used are replayed when needed.
         sessions_max: usize = "10000", in "1" to "10000000";
         /// Most unacknowledged control messages a partition holds.

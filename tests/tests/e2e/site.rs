@@ -210,12 +210,13 @@ impl Site {
         self.workers(kind).lock().unwrap().push(worker);
     }
 
-    /// Starts a worker that dies when it reaches this step for the `times`-th time. The site does not keep it.
-    pub(crate) fn doomed(&self, kind: Kind, step: Step, times: u32) -> Worker {
+    /// Starts a worker that dies so long after it reached this step for the `times`-th time: what came there stands
+    /// still meanwhile, everything else goes on. The site does not keep it.
+    pub(crate) fn doomed(&self, kind: Kind, step: Step, times: u32, linger: Duration) -> Worker {
         let Ground::Servers { redis_url, amqp_url } = &self.ground else {
             panic!("a worker in the test's own process must not die");
         };
-        let order = format!("{step}:{times}");
+        let order = format!("{step}:{times}:{}", linger.as_millis());
         self.process(kind, redis_url, amqp_url, &[("LONGHAUL_CRASH_AT", &order)])
     }
 
@@ -282,6 +283,12 @@ impl Site {
     /// Puts a worker back that was taken out.
     pub(crate) fn put_back(&self, orchestrator: Worker) {
         self.orchestrators.lock().unwrap().push(orchestrator);
+    }
+
+    /// Whether every worker of a kind has written this to its log.
+    pub(crate) fn all_say(&self, kind: Kind, text: &str) -> bool {
+        let workers = self.workers(kind).lock().unwrap();
+        workers.iter().all(|worker| worker.said().contains(text))
     }
 
     fn workers(&self, kind: Kind) -> &Mutex<Vec<Worker>> {
@@ -615,7 +622,7 @@ fn runtime() -> Arc<dyn Runtime> {
 /// Workers in this process log to where the test's own output goes, which is shown when it fails.
 pub(crate) fn tell_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,lapin=off"));
     // Only the first site of a process has something to do here.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -12,6 +12,8 @@ use crate::site::{DEADLINE, Kind, Site, Tuning};
 
 /// What `abort` makes of a process; the crash point calls it.
 const SIGABRT: i32 = 6;
+/// Long enough for everything to go out that was said before the step: an acknowledgement that came too early.
+const LINGER: Duration = Duration::from_millis(100);
 const INSTANCES: u64 = 16;
 const FOREIGN_INSTANCES: u64 = 6;
 
@@ -47,7 +49,7 @@ fn times(step: Step) -> u32 {
 }
 
 /// A fleet of two workers a kind, one of which dies at this step while it works.
-async fn dies_at(step: Step) {
+async fn dies_at(step: Step, linger: Duration) {
     let servers = Servers::shared().unwrap();
     let site = Site::on_servers(servers.redis_url.to_owned(), servers.amqp_url.to_owned(), quick()).await;
     // Accepted before there is anybody to work on it: the first worker has its hands full.
@@ -58,7 +60,7 @@ async fn dies_at(step: Step) {
     };
     site.add(other).await;
     site.add(other).await;
-    let mut doomed = site.doomed(kind, step, times(step));
+    let mut doomed = site.doomed(kind, step, times(step), linger);
     let has_begun = "the doomed worker works or is dead";
     site.wait_until(has_begun, DEADLINE, async || {
         (doomed.said().contains("ready") || doomed.has_ended()).then_some(())
@@ -82,11 +84,20 @@ async fn dies_at(step: Step) {
 macro_rules! every_step_of_the_protocol {
     ($($test:ident = $step:ident,)+) => {
         mod nothing_is_lost_when_a_worker_dies_at {
-            use super::{Step, dies_at};
+            use super::{Duration, Step, dies_at};
 
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                dies_at(Step::$step).await;
+                dies_at(Step::$step, Duration::ZERO).await;
+            })+
+        }
+
+        mod nothing_is_lost_when_a_worker_stands_still_and_dies_at {
+            use super::{LINGER, Step, dies_at};
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                dies_at(Step::$step, LINGER).await;
             })+
         }
 

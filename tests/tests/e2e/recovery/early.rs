@@ -1,13 +1,19 @@
 //! Partitions whose owner is gone, and how soon others follow it; and those whose owner is not gone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::join_all;
+use longhaul_examples::contracts::{REMINDER, ReminderRequest};
+use longhaul_shared::id::PartitionId;
+use longhaul_shared::instance::Status;
+use longhaul_shared::port::Source;
 use longhaul_tests::servers::{Proxy, RabbitServer, Servers};
 use tokio::task::block_in_place;
 
 use super::load::Load;
 use super::owners::{busiest, leases, report, resumed, settled, tokens};
-use crate::site::{Backend, DEADLINE, Kind, Site, Tuning};
+use crate::site::{Backend, DEADLINE, Kind, Site, Tuning, instance};
 
 /// Partitions of a killed worker resume within this time of the end of its connections.
 const KILLED_WITHIN: Duration = Duration::from_secs(3);
@@ -167,4 +173,89 @@ async fn a_hung_workers_partitions_resume_once_its_leases_expire_and_it_notices(
     load.completes(&site, 2).await;
     site.put_back(victim);
     site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_wakes_up_after_its_lease_commits_nothing_and_acknowledges_nothing() {
+    let mut tuning = Tuning::default();
+    // Shorter than RabbitMQ's patience with its connection: it still holds results when it wakes up.
+    tuning.orchestrator.lease_ttl = Duration::from_secs(3);
+    tuning.orchestrator.lease_renew = Duration::from_secs(1);
+    let site = Site::tuned(Backend::Fleet, tuning).await;
+    let before = settled(&site, Duration::ZERO).await;
+    let (victim, lost) = busiest(&before);
+    // These wait for a time that does not come in this test: nothing may change them.
+    let resting = asleep(&site, &lost).await;
+    let load = Load::of(&site, 200).await;
+    load.is_in_flight(&site).await;
+
+    let victim_id = victim.clone();
+    let victim = site.take(&victim);
+    victim.freeze();
+    site.wait_until(
+        "others have followed the worker that hangs",
+        DEADLINE,
+        async || {
+            let held = leases(&site).await;
+            let is_followed = held
+                .values()
+                .all(|lease| lease.owner != victim_id && lease.consuming);
+            (is_followed && held.len() == before.len()).then_some(())
+        },
+    )
+    .await;
+    assert!(
+        load.is_unfinished(),
+        "all work was done before the leases expired"
+    );
+    for partition in &lost {
+        let consumers = site.ports.broker.consumers(&Source::Control(*partition)).await;
+        assert_eq!(
+            consumers,
+            Ok(Some(2)),
+            "the worker that hangs still consumes {partition}"
+        );
+    }
+    let rows = join_all(resting.iter().map(async |id| site.load(id).await)).await;
+    victim.thaw();
+    let woken = site.ports.runtime.now();
+    site.wait_until("it notices, for each of its partitions", DEADLINE, async || {
+        let said = victim.said();
+        let noticed = lost.iter().filter(|partition| {
+            said.lines().any(|line| {
+                line.contains("partition lost") && line.contains(&format!("partition={partition}"))
+            })
+        });
+        (noticed.count() == lost.len()).then_some(())
+    })
+    .await;
+    // A result that it had acknowledged would be lost, and its instance would never end.
+    load.completes(&site, 2).await;
+    report(
+        "a worker wakes up after its lease: all work completed",
+        site.ports.runtime.now().since(woken),
+    );
+    for (before, id) in rows.into_iter().zip(&resting) {
+        assert_eq!(site.load(id).await, before, "{id} has changed");
+        site.terminate(id, "the test is over").await;
+        site.ended(id).await;
+    }
+    site.put_back(victim);
+    site.close().await;
+}
+
+/// An instance in each of these partitions that has had its first turn and waits for tomorrow.
+async fn asleep(site: &Site, partitions: &BTreeSet<PartitionId>) -> Vec<String> {
+    let resting = partitions.iter().map(async |partition| {
+        let id = site.id_in(*partition, "resting");
+        let request = ReminderRequest { after_ms: 86_400_000 };
+        site.start_new(REMINDER, &id, request).await;
+        site.wait_until("it has set its timer", DEADLINE, async || {
+            let row = site.client.get(&instance(&id)).await.ok()??;
+            (row.status == Status::Running).then_some(())
+        })
+        .await;
+        id
+    });
+    join_all(resting).await
 }
