@@ -1,5 +1,7 @@
 //! Activities that kill the activity worker, or never return.
 
+use std::time::Duration;
+
 use longhaul_sdk::Activity;
 use longhaul_shared::codec;
 use longhaul_shared::history::EventKind;
@@ -7,10 +9,11 @@ use longhaul_shared::id::{EventSeq, ExecutionKey};
 use longhaul_shared::instance::{Status, WaitingFor};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 use longhaul_shared::message::{Destination, TaskIdentity};
+use longhaul_tests::servers::Servers;
 
 use super::host;
-use super::samples::{BLOCKS_FOR_EVER, CALLS, FANS_OUT, KILLS, Venom, WAITS_FOR_EVER};
-use crate::site::{Kind, Site};
+use super::samples::{self, BLOCKS_FOR_EVER, CALLS, FANS_OUT, KILLS, Venom, WAITS_FOR_EVER};
+use crate::site::{DEADLINE, Kind, Site, Tuning};
 
 /// The run before the first that is counted, and those that are.
 const RUNS: usize = POISON_ATTEMPTS_MAX as usize + 1;
@@ -35,6 +38,33 @@ async fn an_activity_that_keeps_its_thread_is_parked_at_once_and_its_neighbours_
     let (site, workers) = host::site(&[Kind::Activity]).await;
     is_parked_and_requeued(&site, BLOCKS_FOR_EVER, "LH1304", 1).await;
     assert_eq!(workers[0].deaths(), 0);
+    site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_activity_that_outlasts_its_workers_is_not_parked_when_they_leave_in_good_order() {
+    let mut tuning = Tuning::default();
+    tuning.activity.drain_max = Duration::from_millis(50);
+    let servers = Servers::shared().unwrap();
+    let (redis, amqp) = (servers.redis_url.to_owned(), servers.amqp_url.to_owned());
+    let site = Site::on_servers(redis, amqp, tuning).await;
+    site.orchestrate(samples::orchestrations()).await;
+    let venom = Venom::at(site.path("venom"));
+    let input = (WAITS_FOR_EVER.name().to_owned(), venom.input());
+    let run = site.start_new(CALLS, "patient", input).await;
+    for begun in 1..=RUNS + 2 {
+        site.act(samples::activities()).await;
+        site.wait_until("the next worker has begun it", DEADLINE, async || {
+            (venom.runs() >= begun).then_some(())
+        })
+        .await;
+        site.stop(Kind::Activity).await;
+    }
+    assert_eq!(site.parked(0).await, []);
+    venom.cure();
+    site.act(samples::activities()).await;
+    assert_eq!(site.output(&run).await, "cured");
+    nothing_is_counted(&site, "patient").await;
     site.close().await;
 }
 
