@@ -14,7 +14,7 @@ use longhaul::backends::runtime::TokioRuntime;
 use longhaul_shared::commit::{CommitOutcome, Ready, RowChange, TurnCommit};
 use longhaul_shared::id::{CommitId, InstanceId, PartitionId, WorkerId};
 use longhaul_shared::instance::WaitingFor;
-use longhaul_shared::port::{HubSettings, LeaseOutcome, LoadRequest, Store};
+use longhaul_shared::port::{HubSettings, LeaseOutcome, LeaseWish, LoadRequest, Store};
 use longhaul_shared::{code, codec};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,7 +87,7 @@ async fn park(store: &dyn Store, id: &InstanceId) {
     let partition = PartitionId::of(id, store.open_hub(settings).await.unwrap().partitions);
     let worker = WorkerId::new("dead").unwrap();
     let lease = store
-        .acquire_lease(partition, &worker, 1, Duration::ZERO)
+        .acquire_lease(partition, &worker, LeaseWish::new(1, Duration::ZERO))
         .await
         .unwrap();
     let LeaseOutcome::Granted { token, .. } = lease else {

@@ -639,6 +639,8 @@ mod tests {
                 scheduled_seq: EventSeq(u64::from(task)),
                 fingerprint: Fingerprint(0),
             },
+            overran: 0,
+            resent: false,
             dispatch: Dispatch(1),
             times_not_hosted: 0,
             name: FunctionName::new("f").unwrap(),

@@ -213,13 +213,8 @@ async fn go_on(
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
     let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
-    let resends = scheduled_events(
-        host,
-        &session.key.clone(),
-        admitted.resend_places(&session),
-        &past,
-    )
-    .await;
+    let places = admitted.resend_places(&session);
+    let resends = scheduled_events(host, &session.key, places, &past).await;
     host.counters.resent.many(resends.len() as u64);
     let token = &tenure.token;
     let mut actions = Vec::new();
@@ -263,12 +258,7 @@ async fn go_on(
     for part in parts {
         match commit_and_relay(host, turned, &mut session, part).await? {
             CommitOutcome::Applied | CommitOutcome::Duplicate => {}
-            CommitOutcome::Conflict => {
-                if is_broken(Broken::SessionKeptAfterConflict) {
-                    turned.session = Some(session);
-                }
-                return Ok(Attempt::Stale);
-            }
+            CommitOutcome::Conflict => return Ok(stale(turned, session)),
             CommitOutcome::Fenced => return Ok(Attempt::Fenced),
         }
     }
@@ -285,6 +275,14 @@ async fn go_on(
         turned.session = Some(session);
     }
     Ok(Attempt::Settled)
+}
+
+/// The store knows more than the session, which is of no use any more.
+fn stale(turned: &mut Turned, session: Session) -> Attempt {
+    if is_broken(Broken::SessionKeptAfterConflict) {
+        turned.session = Some(session);
+    }
+    Attempt::Stale
 }
 
 /// Commits one part and hands what it sends to the relay.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhaul_sdk::registry::OrchestrationRegistry;
 use longhaul_shared::id::{HubName, InvalidId, WorkerId};
-use longhaul_shared::port::{HubSettings, Ports, StoreError, WorkerRow};
+use longhaul_shared::port::{HubSettings, Ports, Runtime, StoreError, TaskHandle, WorkerRow};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -137,10 +137,7 @@ impl OrchestratorWorker {
         let partitions = info.partitions;
         let (eras, missing) = Eras::settle(ports.clone(), info).await?;
         let clock = Arc::new(HubClock::new(Arc::clone(&runtime), ports.store.time().await?));
-        let worker = WorkerRow {
-            id: WorkerId::new(format!("{:032x}", runtime.random()))?,
-            hosts: executor.hosts(),
-        };
+        let worker = row(&*runtime, &*executor)?;
         tracing::info!(%hub, worker = %worker.id, partitions, epoch = %eras.now().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
 
         let (committer, committing) =
@@ -179,7 +176,7 @@ impl OrchestratorWorker {
         });
         let stop = CancellationToken::new();
         let dispatch = Dispatch::new(host, partitions, event_source, events.clone(), fenced);
-        let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
+        let dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
             early: Early::new(worker.id.clone(), partitions, &settings),
@@ -201,12 +198,24 @@ impl OrchestratorWorker {
         ownership.run(shutdown).await;
         intake.join().await;
         stop.cancel();
-        dispatching.join().await;
-        // Their handles are gone with the loop that used them, so both end once what they hold is done.
-        relaying.stop().await;
-        let mut committing = committing;
-        committing.join().await;
+        wind_down(dispatching, relaying, committing).await;
         tracing::info!("orchestrator worker has stopped");
         Ok(())
     }
+}
+
+/// Waits for the loops that end when those before them have. Their handles are gone with the loop that used them, so
+/// each ends once what it holds is done.
+async fn wind_down(mut dispatching: TaskHandle, relaying: TaskHandle, mut committing: TaskHandle) {
+    dispatching.join().await;
+    relaying.stop().await;
+    committing.join().await;
+}
+
+/// A new worker's entry in the list of the living.
+fn row(runtime: &dyn Runtime, executor: &dyn Executor) -> Result<WorkerRow, InvalidId> {
+    Ok(WorkerRow {
+        id: WorkerId::new(format!("{:032x}", runtime.random()))?,
+        hosts: executor.hosts(),
+    })
 }

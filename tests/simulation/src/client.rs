@@ -1,8 +1,6 @@
 //! Owns those who start instances and wait for them: callers of the client library, and a foreign service.
 //! Never gives up on a start before it is accepted.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,64 +14,16 @@ use longhaul_shared::trace::TraceContext;
 
 use crate::executor::micros;
 use crate::plan::Planned;
+use crate::stage::{Stage, Told, hub};
 use crate::workload::RECIPE;
-use crate::world::{World, hub};
 
 /// How soon whoever failed tries again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long after the calm a start by message may still be unknown before its sender gives it up.
 const UNKNOWN_MAX: u64 = 60;
 
-/// What a caller was told in the end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Told {
-    /// It completed with this.
-    Completed(u64),
-    /// It failed.
-    Failed(String),
-    /// It was terminated.
-    Terminated,
-    /// There is no such instance.
-    Unknown,
-}
-
-/// What callers were told, by instance. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<BTreeMap<String, Account>>>);
-
-/// What is known outside of an instance.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Account {
-    /// Its start is accepted.
-    pub(crate) accepted: bool,
-    /// What its caller was told.
-    pub(crate) told: Option<Told>,
-}
-
-impl Seen {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Account>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is known of an instance.
-    pub(crate) fn of(&self, id: &str) -> Account {
-        self.lock().get(id).cloned().unwrap_or_default()
-    }
-
-    fn accepted(&self, id: &str) {
-        self.lock().entry(id.to_owned()).or_default().accepted = true;
-    }
-
-    /// Whether this is the first that was told.
-    fn told(&self, id: &str, told: Told) -> bool {
-        let mut seen = self.lock();
-        let account = seen.entry(id.to_owned()).or_default();
-        account.told.replace(told).is_none()
-    }
-}
-
 /// Starts what is planned and waits for it; after a crash, what is not known to have ended.
-pub(crate) async fn run(world: World, ports: Ports) {
+pub(crate) async fn run(world: Stage, ports: Ports) {
     let settings = HubSettings {
         partitions: world.plan().partitions,
     };
@@ -91,7 +41,7 @@ pub(crate) async fn run(world: World, ports: Ports) {
 }
 
 /// Sees one instance from its start to its end.
-async fn attend(world: &World, ports: &Ports, client: &Client, planned: Planned) {
+async fn attend(world: &Stage, ports: &Ports, client: &Client, planned: Planned) {
     until(world, ports, planned.at).await;
     if !world.seen().of(&planned.id).accepted {
         if planned.by_message {
@@ -119,14 +69,14 @@ async fn attend(world: &World, ports: &Ports, client: &Client, planned: Planned)
     }
 }
 
-async fn until(world: &World, ports: &Ports, at: u64) {
+async fn until(world: &Stage, ports: &Ports, at: u64) {
     let now = world.room().now();
     if at > now {
         ports.runtime.sleep(Duration::from_micros(at - now)).await;
     }
 }
 
-async fn start(world: &World, ports: &Ports, client: &Client, planned: &Planned) {
+async fn start(world: &Stage, ports: &Ports, client: &Client, planned: &Planned) {
     loop {
         let call = client
             .start(RECIPE, planned.recipe.clone())
@@ -148,7 +98,7 @@ async fn start(world: &World, ports: &Ports, client: &Client, planned: &Planned)
 }
 
 /// Starts an instance as a foreign service does: a message on the intake queue, sent until it is confirmed.
-async fn publish(world: &World, ports: &Ports, planned: &Planned) {
+async fn publish(world: &Stage, ports: &Ports, planned: &Planned) {
     let body = serde_json::json!({
         "orchestration": RECIPE.name(),
         "id": planned.id,
@@ -177,7 +127,7 @@ async fn publish(world: &World, ports: &Ports, planned: &Planned) {
     }
 }
 
-async fn wait(world: &World, ports: &Ports, client: &Client, planned: &Planned, id: &InstanceId) -> Told {
+async fn wait(world: &Stage, ports: &Ports, client: &Client, planned: &Planned, id: &InstanceId) -> Told {
     let handle = client.handle(id.clone()).of(RECIPE);
     loop {
         match handle.wait().await {
@@ -201,7 +151,7 @@ async fn wait(world: &World, ports: &Ports, client: &Client, planned: &Planned, 
     }
 }
 
-async fn terminate(world: &World, ports: &Ports, client: &Client, planned: &Planned, id: &InstanceId) {
+async fn terminate(world: &Stage, ports: &Ports, client: &Client, planned: &Planned, id: &InstanceId) {
     let Some(at) = planned.terminate_at else { return };
     until(world, ports, at).await;
     let answer = client.terminate(id, "as planned").await;

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod workload;
 
 mod client;
+mod stage;
 pub mod world;
 
 pub mod mutant;

@@ -61,7 +61,7 @@ pub fn run(seed: u64, broken: Option<Mutant>, trace: Trace) -> Report {
     let world = World::new(&room, plan, broken);
     world.begin();
     let calm_at = world.plan().calm_at;
-    let halt = room.run(calm_at + ENDS_WITHIN, STEPS_MAX, world.all_ended());
+    let halt = room.run(calm_at + ENDS_WITHIN, STEPS_MAX, world.stage().all_ended());
     match halt {
         Halt::Done => settle(&room, &world),
         Halt::TimeOver => world.oracle().accuse(format!(
@@ -94,7 +94,7 @@ fn settle(room: &Executor, world: &World) {
     loop {
         until += LOOK_EVERY;
         let halt = room.run(until, STEPS_MAX, &never);
-        let rests = world.is_calm() && verdict::is_at_rest(world);
+        let rests = world.stage().is_calm() && verdict::is_at_rest(world);
         if rests || until >= last || !matches!(halt, Halt::TimeOver) {
             return;
         }

@@ -1,13 +1,19 @@
 //! Owns the door to simulated time, tasks and chance, one for each life of a process.
 //! Never lets a process see another's clock: each began at a time of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use longhaul_shared::port::{Monotonic, Runtime, Step, TaskHandle};
 
 use crate::executor::{Executor, Life};
-use crate::world::World;
+
+/// Somebody who is told where a process has come to.
+pub trait Witness: Send + Sync + 'static {
+    /// The process has come to a step of the protocol.
+    fn reached(&self, life: Life, step: Step);
+}
 
 /// The [`Runtime`] of one life of a simulated process.
 #[derive(Clone)]
@@ -16,20 +22,19 @@ pub struct SimRuntime {
     life: Life,
     /// What its monotonic clock showed when the world began.
     origin: Duration,
-    /// Who may lie in wait at a step.
-    world: Option<World>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl SimRuntime {
     /// The runtime of a process that begins now.
     #[must_use]
-    pub fn new(room: &Executor, life: Life, world: Option<World>) -> Self {
+    pub fn new(room: &Executor, life: Life, witness: Option<Arc<dyn Witness>>) -> Self {
         let origin = Duration::from_micros(room.chance().between(0, 1 << 40));
         Self {
             room: room.clone(),
             life,
             origin,
-            world,
+            witness,
         }
     }
 }
@@ -52,8 +57,8 @@ impl Runtime for SimRuntime {
     }
 
     fn reached(&self, step: Step) {
-        if let Some(world) = &self.world {
-            world.reached(self.life, step);
+        if let Some(witness) = &self.witness {
+            witness.reached(self.life, step);
         }
     }
 }

@@ -5,8 +5,6 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::executor::Micros;
-
 /// The trace of one run. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Trace(Option<Arc<Kept>>);
@@ -31,7 +29,7 @@ impl Trace {
     }
 
     /// The clock shows this from now on.
-    pub(crate) fn tick(&self, now: Micros) {
+    pub(crate) fn tick(&self, now: u64) {
         if let Some(kept) = &self.0 {
             kept.now.store(now, Ordering::Relaxed);
         }
@@ -56,7 +54,7 @@ impl Trace {
     }
 }
 
-struct Seconds(Micros);
+struct Seconds(u64);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,9 +7,9 @@ use longhaul_shared::id::InstanceId;
 use longhaul_shared::instance::{InstanceRow, Status};
 use longhaul_shared::port::LoadedInstance;
 
-use crate::client::Told;
 use crate::history;
 use crate::plan::Planned;
+use crate::stage::Told;
 use crate::workload::{self, Expected};
 use crate::world::World;
 
@@ -86,7 +86,7 @@ pub fn judge(world: &World) {
 
 fn judge_instance(world: &World, planned: &Planned, row: Option<&InstanceRow>) {
     let oracle = world.oracle();
-    let account = world.seen().of(&planned.id);
+    let account = world.stage().seen().of(&planned.id);
     let Some(row) = row else {
         let excused = oracle.has_amnesia() || (planned.by_message && world.plan().loses_messages());
         if account.accepted && !excused {

@@ -2,14 +2,13 @@
 //! Never judges: it tells the oracle what happened.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use longhaul_activity_worker::ActivityWorker;
 use longhaul_orchestrator_worker::{LocalExecutor, OrchestratorWorker, Threads};
-use longhaul_shared::id::{HubName, QueueName};
+use longhaul_shared::id::QueueName;
 use longhaul_shared::port::{HubSettings, Ports, Runtime, Step};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,8 @@ use crate::faults::FaultCount;
 use crate::mutant::Mutant;
 use crate::oracle::Oracle;
 use crate::plan::{Disaster, Kind, Plan};
-use crate::runtime::SimRuntime;
+use crate::runtime::{SimRuntime, Witness};
+use crate::stage::{Stage, hub};
 use crate::store::{Failover, SimStore, StoreFaults, StoreServer};
 use crate::workload;
 
@@ -37,21 +37,15 @@ pub struct World(Arc<Inner>);
 
 struct Inner {
     room: Executor,
-    plan: Plan,
+    stage: Stage,
     store: StoreServer,
     broker: BrokerServer,
-    oracle: Oracle,
     faults: FaultCount,
     mutant: Option<Mutant>,
     processes: Mutex<Vec<Process>>,
     lives: Mutex<u32>,
     /// What waits for a process at a step.
     ambushes: Mutex<BTreeMap<Life, (Step, Disaster)>>,
-    /// Instances whose end nobody has seen yet.
-    awaited: AtomicUsize,
-    all_ended: AtomicBool,
-    is_calm: AtomicBool,
-    seen: client::Seen,
 }
 
 struct Process {
@@ -61,32 +55,24 @@ struct Process {
     stop: CancellationToken,
 }
 
-/// The hub of every simulation.
-pub(crate) fn hub() -> HubName {
-    HubName::default()
-}
-
 impl World {
     /// A world with its servers, before anything runs.
     #[must_use]
     pub fn new(room: &Executor, plan: Plan, mutant: Option<Mutant>) -> Self {
         let faults = FaultCount::default();
-        let awaited = AtomicUsize::new(plan.instances.len());
+        let fails_over = plan.fails_over();
+        let oracle = Oracle::new(room, faults.clone());
+        let stage = Stage::new(room, plan, oracle);
         Self(Arc::new(Inner {
             room: room.clone(),
-            store: StoreServer::new(room, faults.clone(), mutant, plan.fails_over()),
+            store: StoreServer::new(room, faults.clone(), mutant, fails_over),
             broker: BrokerServer::new(room, faults.clone(), mutant),
-            oracle: Oracle::new(room, faults.clone()),
             faults,
             mutant,
-            plan,
             processes: Mutex::default(),
             lives: Mutex::new(0),
             ambushes: Mutex::default(),
-            awaited,
-            all_ended: AtomicBool::new(false),
-            is_calm: AtomicBool::new(false),
-            seen: client::Seen::default(),
+            stage,
         }))
     }
 
@@ -95,13 +81,13 @@ impl World {
     }
 
     pub(crate) fn plan(&self) -> &Plan {
-        &self.0.plan
+        self.0.stage.plan()
     }
 
     /// The judge.
     #[must_use]
     pub fn oracle(&self) -> &Oracle {
-        &self.0.oracle
+        self.0.stage.oracle()
     }
 
     /// The simulated Redis.
@@ -122,26 +108,9 @@ impl World {
         self.0.faults.get()
     }
 
-    /// What clients were told.
-    pub(crate) fn seen(&self) -> &client::Seen {
-        &self.0.seen
-    }
-
-    /// Whether the end of every instance was seen.
-    pub(crate) fn all_ended(&self) -> &AtomicBool {
-        &self.0.all_ended
-    }
-
-    /// Whether nothing goes wrong any more.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.0.is_calm.load(Ordering::Relaxed)
-    }
-
-    /// Somebody has seen the end of an instance, or given it up.
-    pub(crate) fn ended(&self) {
-        if self.0.awaited.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.all_ended.store(true, Ordering::Relaxed);
-        }
+    /// What the processes of this world have in common.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.0.stage
     }
 
     fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
@@ -219,7 +188,7 @@ impl World {
         let body = match kind {
             Kind::Orchestrator => world.orchestrate(ports, stop).boxed(),
             Kind::Activity => world.act(ports, stop).boxed(),
-            Kind::Client => client::run(world, ports).boxed(),
+            Kind::Client => client::run(world.stage().clone(), ports).boxed(),
         };
         let world = self.clone();
         let whole = async move {
@@ -230,12 +199,13 @@ impl World {
     }
 
     fn ports(&self, life: Life) -> Ports {
-        let runtime: Arc<dyn Runtime> = Arc::new(SimRuntime::new(self.room(), life, Some(self.clone())));
+        let runtime: Arc<dyn Runtime> =
+            Arc::new(SimRuntime::new(self.room(), life, Some(Arc::new(self.clone()))));
         let both = (self.0.mutant == Some(Mutant::OutboxRemovedBeforeConfirm)).then(|| self.0.store.clone());
         Ports {
             store: Arc::new(SimStore::new(
                 self.0.store.clone(),
-                self.0.oracle.clone(),
+                self.oracle().clone(),
                 life,
                 Arc::clone(&runtime),
             )),
@@ -275,7 +245,7 @@ impl World {
     }
 
     async fn act(self, ports: Ports, stop: CancellationToken) {
-        let late = !self.plan().hosts_late || self.is_calm();
+        let late = !self.plan().hosts_late || self.stage().is_calm();
         let settings = longhaul_activity_worker::Settings {
             queues: vec![QueueName::default()],
             concurrency: if self.plan().is_tight { 2 } else { 64 },
@@ -334,25 +304,6 @@ impl World {
         self.0.ambushes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A process has come to a step of the protocol.
-    pub(crate) fn reached(&self, life: Life, step: Step) {
-        let hit = self.ambushes().get(&life).is_some_and(|(at, _)| *at == step);
-        if !hit {
-            return;
-        }
-        let Some((_, disaster)) = self.ambushes().remove(&life) else {
-            return;
-        };
-        self.room()
-            .note(|| format!("world   {life:?} comes to {}", step.as_str()));
-        match disaster {
-            Disaster::Kill(..) => self.room().doom(life),
-            _ => self.room().pause(life),
-        }
-        let world = self.clone();
-        self.room().after(0, move || world.strike(disaster));
-    }
-
     fn strike(&self, disaster: Disaster) {
         self.room().note(|| format!("world   {disaster:?}"));
         if let Disaster::At(step, disaster) = disaster {
@@ -389,8 +340,8 @@ impl World {
             Disaster::StoreFailsOver(forgets) => {
                 let forgotten = self.0.store.fail_over(forgets);
                 match forgets {
-                    Failover::Unaccepted => self.0.oracle.failed_over(),
-                    Failover::Accepted => self.0.oracle.amnesia(),
+                    Failover::Unaccepted => self.oracle().failed_over(),
+                    Failover::Accepted => self.oracle().amnesia(),
                 }
                 self.room()
                     .note(|| format!("world   the store has forgotten {forgotten} changes"));
@@ -427,7 +378,7 @@ impl World {
     /// Nothing goes wrong from now on; what is dead lives again.
     fn calm(&self) {
         self.room().note(|| "world   calm".to_owned());
-        self.0.is_calm.store(true, Ordering::Relaxed);
+        self.stage().calm();
         self.0.store.set_faults(StoreFaults::default());
         self.0.broker.set_faults(BrokerFaults::default());
         self.0.store.set_down(false);
@@ -448,5 +399,25 @@ impl World {
             self.start_after(kind, place, 100_000);
             self.start_after(kind, place, 20_000_000);
         }
+    }
+}
+
+impl Witness for World {
+    fn reached(&self, life: Life, step: Step) {
+        let hit = self.ambushes().get(&life).is_some_and(|(at, _)| *at == step);
+        if !hit {
+            return;
+        }
+        let Some((_, disaster)) = self.ambushes().remove(&life) else {
+            return;
+        };
+        self.room()
+            .note(|| format!("world   {life:?} comes to {}", step.as_str()));
+        match disaster {
+            Disaster::Kill(..) => self.room().doom(life),
+            _ => self.room().pause(life),
+        }
+        let world = self.clone();
+        self.room().after(0, move || world.strike(disaster));
     }
 }

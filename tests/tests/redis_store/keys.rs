@@ -7,7 +7,7 @@ use longhaul_shared::commit::{CommitOutcome, TimerEntry, TurnCommit};
 use longhaul_shared::failure::{Failure, FailureKind};
 use longhaul_shared::id::{
     CommitId, CommitNumber, Epoch, EventSeq, ExecutionId, ExecutionKey, InstanceId, LeaseToken, MessageId,
-    PartitionId, TaskId,
+    PartitionId, QueueName, TaskId,
 };
 use longhaul_shared::instance::{StartInstance, Status, WaitingFor};
 use longhaul_shared::message::{Destination, Incoming};

@@ -63,6 +63,9 @@ struct Server {
     faults_so_far: FaultCount,
 }
 
+/// What a request does to the truth at the moment it arrives.
+type Request<T> = Box<dyn FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send>;
+
 /// What happens to one request.
 enum Fate {
     Answered,
@@ -215,7 +218,7 @@ impl StoreServer {
     fn send<T: Send + 'static>(
         &self,
         writes: bool,
-        request: Box<dyn FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send>,
+        request: Request<T>,
         answer: oneshot::Sender<Result<T, StoreError>>,
     ) {
         let (room, fate, generation) = self.lock().fate();
@@ -246,7 +249,7 @@ impl StoreServer {
         &self,
         generation: u64,
         writes: bool,
-        request: Box<dyn FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send>,
+        request: Request<T>,
         answer: Option<oneshot::Sender<Result<T, StoreError>>>,
         back: Micros,
     ) {
