@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::mutant::Mutant;
-use crate::run::{Report, run};
+use crate::run::{Case, Report, run};
 use crate::trace::Trace;
 
 /// What came out of many runs.
@@ -64,8 +64,8 @@ impl Summary {
 
 /// Runs one seed; a panic within is a violation.
 #[must_use]
-pub fn run_caught(seed: u64, broken: Option<Mutant>, trace: &Trace) -> Report {
-    let caught = catch_unwind(AssertUnwindSafe(|| run(seed, broken, trace.clone())));
+pub fn run_caught(seed: u64, case: Case, trace: &Trace) -> Report {
+    let caught = catch_unwind(AssertUnwindSafe(|| run(seed, case, trace.clone())));
     caught.unwrap_or_else(|panic| {
         let said = panic
             .downcast_ref::<&str>()
@@ -89,7 +89,7 @@ pub fn run_caught(seed: u64, broken: Option<Mutant>, trace: &Trace) -> Report {
 #[must_use]
 pub fn run_all(
     seeds: std::ops::Range<u64>,
-    broken: Option<Mutant>,
+    case: Case,
     threads: usize,
     told: &(dyn Fn(&Report) + Sync),
 ) -> Summary {
@@ -103,7 +103,7 @@ pub fn run_all(
                     if seed >= seeds.end {
                         return;
                     }
-                    let report = run_caught(seed, broken, &Trace::default());
+                    let report = run_caught(seed, case, &Trace::default());
                     told(&report);
                     summary
                         .lock()
@@ -122,7 +122,7 @@ pub fn run_all(
 #[must_use]
 pub fn first_to_notice(broken: Mutant, seeds: std::ops::Range<u64>) -> Option<(u64, String)> {
     seeds.into_iter().find_map(|seed| {
-        let report = run_caught(seed, Some(broken), &Trace::default());
+        let report = run_caught(seed, Case::breaking(broken), &Trace::default());
         Some((seed, report.violations.first()?.clone()))
     })
 }

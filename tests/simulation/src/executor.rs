@@ -439,7 +439,8 @@ impl Executor {
     }
 
     fn poll(&self, key: TaskKey) {
-        let taken = {
+        // Whatever is dropped here is dropped without the lock: it may reach for the room on its way out.
+        let (future, waker, is_gone) = {
             let mut state = self.state();
             let Some(task) = state.tasks.get(&key) else { return };
             let paused = state.lives.get(&task.life) == Some(&LifeState::Paused);
@@ -451,26 +452,26 @@ impl Executor {
             if paused && !task.aborted {
                 return;
             }
-            let gone = task.aborted;
-            let future = task.future.take();
-            let waker = task.waker.clone();
-            if gone {
+            let taken = (task.future.take(), task.waker.clone(), task.aborted);
+            if taken.2 {
                 state.tasks.remove(&key);
-                None
-            } else {
-                future.map(|future| (future, waker))
+            }
+            taken
+        };
+        let Some(mut future) = future.filter(|_| !is_gone) else {
+            return;
+        };
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        let over = {
+            let mut state = self.state();
+            match (polled, state.tasks.get_mut(&key)) {
+                (Poll::Pending, Some(task)) => {
+                    task.future = Some(future);
+                    return;
+                }
+                _ => (state.tasks.remove(&key), future),
             }
         };
-        let Some((mut future, waker)) = taken else { return };
-        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        let mut state = self.state();
-        match (polled, state.tasks.get_mut(&key)) {
-            (Poll::Pending, Some(task)) => task.future = Some(future),
-            _ => {
-                state.tasks.remove(&key);
-                drop(state);
-                drop(future);
-            }
-        }
+        drop(over);
     }
 }

@@ -1,14 +1,13 @@
 //! Owns the program `simulate`: seeds in, verdicts out.
 //! Never hides how to run a failed seed again.
 
-#![allow(clippy::print_stdout, reason = "a program for people")]
-
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use longhaul_simulation::campaign::{run_all, run_caught};
 use longhaul_simulation::mutant::Mutant;
-use longhaul_simulation::run::Report;
+use longhaul_simulation::run::{Case, Report};
 use longhaul_simulation::trace::Trace;
 
 /// Runs Longhaul's loops over simulated servers, with faults that a seed decides.
@@ -30,9 +29,22 @@ struct Arguments {
     /// Break a rule on purpose.
     #[arg(long, value_enum)]
     mutant: Option<Mutant>,
+    /// Have the store forget, again and again, what it had accepted.
+    #[arg(long)]
+    forgetful: bool,
     /// How many seeds at once [default: one for each core].
     #[arg(long)]
     threads: Option<usize>,
+}
+
+impl Arguments {
+    fn case(&self) -> Case {
+        let case = self.mutant.map_or(Case::default(), Case::breaking);
+        Case {
+            is_forgetful: case.is_forgetful || self.forgetful,
+            ..case
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -53,19 +65,19 @@ fn one(arguments: &Arguments) -> ExitCode {
         .with_max_level(arguments.log)
         .finish();
     let report =
-        tracing::subscriber::with_default(lines, || run_caught(arguments.seed, arguments.mutant, &trace));
-    print!("{}", report.trace);
+        tracing::subscriber::with_default(lines, || run_caught(arguments.seed, arguments.case(), &trace));
+    say(&report.trace);
     for violation in &report.violations {
-        println!("WRONG: {violation}");
+        say(&format!("WRONG: {violation}"));
     }
-    println!(
+    say(&format!(
         "seed {}: {} steps, {} commits, {} faults, {} s simulated",
         report.seed,
         report.steps,
         report.commits,
         report.faults,
         report.simulated / 1_000_000
-    );
+    ));
     if report.is_clean() {
         ExitCode::SUCCESS
     } else {
@@ -83,6 +95,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     let seeds = arguments.seed..arguments.seed + arguments.seeds;
     let begun = std::time::Instant::now();
     let mutant = arguments.mutant;
+    let forgetful = if arguments.forgetful { " --forgetful" } else { "" };
     let told = |report: &Report| {
         if let Some(violation) = report.violations.first() {
             let first = violation.lines().next().unwrap_or_default();
@@ -91,16 +104,16 @@ fn many(arguments: &Arguments) -> ExitCode {
                 let name = mutant.to_possible_value();
                 format!(" --mutant {}", name.as_ref().map_or("", |name| name.get_name()))
             });
-            println!("seed {} FAILED: {first}", report.seed);
-            println!(
-                "  again: cargo xtask simulate --seed {} --trace{broken}",
+            say(&format!("seed {} FAILED: {first}", report.seed));
+            say(&format!(
+                "  again: cargo xtask simulate --seed {} --trace{broken}{forgetful}",
                 report.seed
-            );
+            ));
         }
     };
-    let summary = run_all(seeds, mutant, threads, &told);
+    let summary = run_all(seeds, arguments.case(), threads, &told);
     let seconds = begun.elapsed().as_secs_f64();
-    println!(
+    say(&format!(
         "{} seeds, {} failed; {} instances (at least {} a seed), {} faults (at least {} a seed), {} commits; \
          {} steps a seed (median); {:.0} s on {threads} threads, {:.0} seeds/s",
         summary.seeds,
@@ -113,10 +126,15 @@ fn many(arguments: &Arguments) -> ExitCode {
         summary.steps_median(),
         seconds,
         f64::from(u32::try_from(summary.seeds).unwrap_or(u32::MAX)) / seconds.max(0.001)
-    );
+    ));
     if summary.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Says something on a line of its own; whoever closed the other end does not want to read it.
+fn say(text: &str) {
+    let _unread = writeln!(std::io::stdout(), "{text}");
 }

@@ -45,6 +45,15 @@ pub enum Mutant {
 }
 
 impl Mutant {
+    /// Whether breaking it does harm only where the store forgets what it had accepted.
+    #[must_use]
+    pub fn needs_a_forgetful_store(self) -> bool {
+        matches!(
+            self,
+            Self::CounterToken | Self::ResultMatchedByTaskOnly | Self::SessionKeptAfterConflict
+        )
+    }
+
     /// The switch in the loops that breaks this rule, if it is one of theirs.
     #[must_use]
     pub fn in_loops(self) -> Option<BrokenLoop> {

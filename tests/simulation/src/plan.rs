@@ -14,6 +14,9 @@ const SECOND: Micros = 1_000_000;
 /// How long after the last disaster nothing goes wrong any more.
 const CALM_AFTER: Micros = 12 * SECOND;
 
+/// How often a forgetful store forgets.
+const FORGETFUL_FAILOVERS: usize = 4;
+
 /// Fewest instances of a run.
 pub const INSTANCES_MIN: u64 = 5;
 /// Fewest disasters of a run.
@@ -108,9 +111,10 @@ impl Disaster {
 }
 
 impl Plan {
-    /// The plan of this chance.
+    /// The plan of this chance. With `is_forgetful` the store forgets again and again, and what instances do next depends
+    /// on who is first: for rules whose breach does harm only then.
     #[must_use]
-    pub fn draw(chance: &Chance) -> Self {
+    pub fn draw(chance: &Chance, is_forgetful: bool) -> Self {
         let partitions = u16::try_from(chance.between(1, 5)).unwrap_or(1);
         let orchestrators = chance.between(1, 4);
         let activities = chance.between(1, 3);
@@ -118,9 +122,9 @@ impl Plan {
         let is_big = chance.below(600) == 0;
         let count = chance.between(INSTANCES_MIN, INSTANCES_MIN + 5);
         let instances = (0..count)
-            .map(|number| Planned::draw(chance, number, hosts_late, is_big && number == 0))
+            .map(|number| Planned::draw(chance, number, hosts_late, is_big && number == 0, is_forgetful))
             .collect();
-        let forgets = chance.below(6) == 0;
+        let forgets = is_forgetful || chance.below(6) == 0;
         let troubles = chance.between(DISASTERS_MIN, DISASTERS_MIN + 6);
         let mut disasters: Vec<_> = (0..troubles)
             .map(|_| {
@@ -129,6 +133,15 @@ impl Plan {
                 (at, disaster)
             })
             .collect();
+        if is_forgetful {
+            let again = || {
+                (
+                    chance.between(2 * SECOND, 25 * SECOND),
+                    Disaster::StoreFailsOver(Failover::Accepted),
+                )
+            };
+            disasters.extend(std::iter::repeat_with(again).take(FORGETFUL_FAILOVERS));
+        }
         disasters.sort_by_key(|(at, _)| *at);
         let last = disasters.last().map_or(0, |(at, _)| *at);
         Self {
@@ -163,10 +176,14 @@ impl Plan {
 }
 
 impl Planned {
-    fn draw(chance: &Chance, number: u64, has_late: bool, is_big: bool) -> Self {
+    fn draw(chance: &Chance, number: u64, has_late: bool, is_big: bool, races: bool) -> Self {
         Self {
             id: format!("i{number}"),
-            recipe: Recipe::draw(chance, has_late, is_big),
+            recipe: if races {
+                Recipe::of_races(chance)
+            } else {
+                Recipe::draw(chance, has_late, is_big)
+            },
             at: chance.between(0, 20 * SECOND),
             by_message: chance.below(4) == 0,
             terminate_at: (chance.below(10) == 0).then(|| chance.between(0, 30 * SECOND)),

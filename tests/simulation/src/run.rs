@@ -21,6 +21,26 @@ const LOOK_EVERY: Micros = SECOND;
 /// Most steps of a run: beyond, something spins.
 const STEPS_MAX: u64 = 20_000_000;
 
+/// What is special about a run, besides its seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Case {
+    /// The rule that is broken.
+    pub broken: Option<Mutant>,
+    /// Whether the store forgets, again and again, what it had accepted.
+    pub is_forgetful: bool,
+}
+
+impl Case {
+    /// A run with this rule broken, in a world where that does harm.
+    #[must_use]
+    pub fn breaking(rule: Mutant) -> Self {
+        Self {
+            broken: Some(rule),
+            is_forgetful: rule.needs_a_forgetful_store(),
+        }
+    }
+}
+
 /// What came out of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -50,12 +70,13 @@ impl Report {
     }
 }
 
-/// Runs a seed, with a rule broken or none.
+/// Runs a seed.
 #[must_use]
-pub fn run(seed: u64, broken: Option<Mutant>, trace: Trace) -> Report {
+pub fn run(seed: u64, case: Case, trace: Trace) -> Report {
+    let broken = case.broken;
     let chance = Chance::of(seed);
     let room = Executor::new(chance.clone(), trace.clone());
-    let plan = Plan::draw(&chance);
+    let plan = Plan::draw(&chance, case.is_forgetful);
     room.note(|| format!("plan    seed {seed}: {plan:#?}"));
     mutant::break_rule(broken.and_then(Mutant::in_loops));
     let world = World::new(&room, plan, broken);

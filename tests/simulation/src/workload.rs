@@ -104,6 +104,16 @@ impl Recipe {
         }
     }
 
+    /// A recipe in which most depends on who is first.
+    #[must_use]
+    pub fn of_races(chance: &Chance) -> Self {
+        let mut steps_so_far = 0;
+        let race = |_| draw_race(chance, &mut steps_so_far, false, 0);
+        Self {
+            steps: (0..chance.between(2, 6)).map(race).collect(),
+        }
+    }
+
     /// A recipe of this chance.
     #[must_use]
     pub fn draw(chance: &Chance, has_late: bool, is_big: bool) -> Self {
@@ -167,16 +177,18 @@ fn draw_step(chance: &Chance, steps: &mut u64, has_late: bool, depth: u32) -> St
             *steps += 1;
             Step::Inline(*steps)
         }
-        10..13 => {
-            let work = draw_work(chance, steps);
-            let millis = chance.between(1, 400);
-            let one = draw_step(chance, steps, has_late, depth + 1);
-            let other = draw_step(chance, steps, has_late, depth + 1);
-            Step::Race(work, millis, Box::new(one), Box::new(other))
-        }
+        10..13 => draw_race(chance, steps, has_late, depth),
         13 if has_late => Step::Late(draw_work(chance, steps)),
         _ => Step::Call(draw_work(chance, steps)),
     }
+}
+
+fn draw_race(chance: &Chance, steps: &mut u64, has_late: bool, depth: u32) -> Step {
+    let work = draw_work(chance, steps);
+    let millis = chance.between(1, 400);
+    let one = draw_step(chance, steps, has_late, depth + 1);
+    let other = draw_step(chance, steps, has_late, depth + 1);
+    Step::Race(work, millis, Box::new(one), Box::new(other))
 }
 
 /// What a step may add, and whether it may make the whole fail.

@@ -11,7 +11,7 @@ use longhaul_shared::id::{
     CommitNumber, Epoch, EventSeq, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
     PartitionId, QueueName, TaskId, WorkerId,
 };
-use longhaul_shared::instance::{InstanceRow, StartInstance, Status, WaitingFor};
+use longhaul_shared::instance::{InstanceRow, StartInstance, Status};
 use longhaul_shared::limits;
 use longhaul_shared::message::{Envelope, Publication};
 use longhaul_shared::parked::ParkedMessage;
@@ -542,7 +542,7 @@ impl Instance {
             Ready::Settle if self.inbox.is_empty() => None,
             Ready::Settle => Some(self.ready.map_or(now, |ready| ready.min(now))),
         };
-        if !matches!(commit.row.waiting_for, Some(WaitingFor::Stuck { .. })) {
+        if commit.survived {
             self.row.attempts = 0;
             self.counted = None;
         }
