@@ -1,25 +1,28 @@
-//! Owns the attempt, the story of this program: receive a work item, invoke the activity, report, acknowledge.
+//! Owns the attempt, the story of this program: receive, vet, invoke the activity, report, acknowledge.
 //! Never acknowledges before the broker has confirmed the report.
 //!
 //! A crash before the report makes the broker deliver the item again, and the activity runs again: at least
 //! once. A crash after it delivers the report twice; the orchestrator worker believes the first.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::FutureExt;
-use longhaul_sdk::context::Canceller;
-use longhaul_shared::failure::{Failure, FailureKind};
+use longhaul_shared::code::Code;
 use longhaul_shared::id::QueueName;
-use longhaul_shared::message::{Destination, Envelope, TaskResult, WorkItem};
+use longhaul_shared::message::{Destination, Envelope, Incoming, TaskResult, WorkItem};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Acker, Delivery, Ports, Step, within};
-use longhaul_shared::{code, codec};
+use longhaul_shared::port::{Acker, Delivery, Ports, Step};
+use longhaul_shared::{code, codec, limits};
 
 use crate::counters::{Counters, count};
 use crate::invoker::Invoker;
 use crate::report::Reporter;
+use crate::run::{Ran, run};
+use crate::suspect::{Suspects, Vetted};
+
+/// Delays between attempts to send a work item again.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// What every attempt of a worker works with.
 pub(crate) struct Host {
@@ -27,6 +30,9 @@ pub(crate) struct Host {
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) reporter: Reporter,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) suspects: Suspects,
+    /// How long one run may take that has no timeout of its own.
+    pub(crate) attempt_max: Duration,
 }
 
 /// Deals with one delivery of a task queue.
@@ -46,10 +52,20 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
 
     host.ports.runtime.reached(Step::AttemptReceived);
 
-    // 2. Invoke, if the activity is hosted; otherwise say so: nothing fails, nothing spins.
+    // 2. Vet, 3. invoke, if the activity is hosted; otherwise say so: nothing fails, nothing spins.
     let envelope = if host.invoker.is_hosted(&item.name) {
-        let result = invoke(&host, &item).await;
-        Envelope::task_done(item.identity.clone(), item.dispatch, result)
+        match vet_and_invoke(&host, &item, delivery.redelivered).await {
+            Invoked::Answered(result) => Envelope::task_done(item.identity.clone(), item.dispatch, result),
+            Invoked::Poisonous { code, reason } => {
+                set_aside(&host, &item, &delivery, code, reason).await;
+                Envelope::task_parked(&item, code)
+            }
+            Invoked::Overran => {
+                begin_again(&host, &item).await;
+                acker.ack(delivery.tag);
+                return;
+            }
+        }
     } else {
         count(&host.counters.not_hosted);
         tracing::warn!(
@@ -61,46 +77,129 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
 
     host.ports.runtime.reached(Step::AttemptInvoked);
 
-    // 3. Report: the result is out of danger once the broker has confirmed it.
+    // 4. Report: the result is out of danger once the broker has confirmed it.
     if host.reporter.report(item.reply_to, envelope).await.is_ok() {
         host.ports.runtime.reached(Step::AttemptReported);
-        // 4. Acknowledge.
+        // 5. Acknowledge.
         acker.ack(delivery.tag);
         host.ports.runtime.reached(Step::AttemptAcked);
     }
 }
 
-/// Runs the activity within its time, catching its panics.
+/// What came of a run.
+enum Invoked {
+    /// An answer for the instance.
+    Answered(TaskResult),
+    /// Nothing, and it is to be tried again.
+    Overran,
+    /// Nothing, as often as it may be tried.
+    Poisonous { code: Code, reason: String },
+}
+
+/// Runs the activity once, if it was not begun too often.
 #[tracing::instrument(level = "debug", skip_all, fields(instance_id = %item.identity.key.instance, activity = %item.name, task = %item.identity.task))]
-async fn invoke(host: &Host, item: &WorkItem) -> TaskResult {
-    let (canceller, cancellation) = Canceller::new();
-    let run = AssertUnwindSafe(host.invoker.invoke(item.clone(), cancellation)).catch_unwind();
-    let outcome = match item.timeout() {
-        None => run.await,
-        Some(limit) => match within(&host.ports.runtime, limit, run).await {
-            Ok(outcome) => outcome,
-            Err(elapsed) => {
-                canceller.cancel();
-                let message = format!("activity {} did not finish within {:?}", item.name, elapsed.limit);
-                Ok(Err(Failure::new(FailureKind::TimedOut, message)))
-            }
-        },
-    };
-    let result: Result<Payload, Failure> = outcome.unwrap_or_else(|panic| {
-        let message = format!("activity {} panicked: {}", item.name, panic_text(&*panic));
-        Err(Failure::new(FailureKind::Panicked, message))
-    });
-    match result {
-        Ok(output) => {
-            count(&host.counters.completed);
-            TaskResult::Completed(output)
+async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invoked {
+    let vetted = host
+        .suspects
+        .vet(&host.ports, item, redelivered, host.attempt_max)
+        .await;
+    let _presence = match vetted {
+        Vetted::May(presence) => presence,
+        Vetted::TooOften(attempts) => {
+            let code = code::ACTIVITY_KILLS;
+            let reason = format!(
+                "[{code}] {attempts} attempts to run activity {} were begun and none came to an end: its worker died \
+                 each time",
+                item.name
+            );
+            return Invoked::Poisonous { code, reason };
         }
-        Err(failure) => {
+    };
+    let ran = run(&host.ports.runtime, &host.invoker, item, host.attempt_max).await;
+    host.suspects.survived(&host.ports, item).await;
+    match ran {
+        Ran::Ended(Ok(output)) => {
+            count(&host.counters.completed);
+            Invoked::Answered(TaskResult::Completed(output))
+        }
+        Ran::Ended(Err(failure)) => {
             count(&host.counters.failed);
             tracing::info!(instance_id = %item.identity.key.instance, activity = %item.name, %failure, "activity failed");
-            TaskResult::Failed(failure)
+            Invoked::Answered(TaskResult::Failed(failure))
+        }
+        Ran::Blocks(limit) => {
+            count(&host.counters.overran);
+            let code = code::ACTIVITY_BLOCKS;
+            let reason = format!(
+                "[{code}] activity {} has not returned within {limit:?} (activity.attempt_max) and does not await: \
+                 its thread is lost until this worker is restarted, so it is not begun again",
+                item.name
+            );
+            Invoked::Poisonous { code, reason }
+        }
+        Ran::Overran(limit) => {
+            count(&host.counters.overran);
+            let runs = item.overran.saturating_add(1);
+            tracing::warn!(
+                instance_id = %item.identity.key.instance, activity = %item.name, runs,
+                "the activity has not returned within {limit:?} (activity.attempt_max); the run is given up"
+            );
+            if runs <= limits::POISON_ATTEMPTS_MAX {
+                return Invoked::Overran;
+            }
+            let code = code::ACTIVITY_NEVER_RETURNS;
+            let reason = format!(
+                "[{code}] {runs} runs of activity {} were given up: none returned within {limit:?} \
+                 (activity.attempt_max)",
+                item.name
+            );
+            Invoked::Poisonous { code, reason }
         }
     }
+}
+
+/// Sends the work item once more, to whoever is free: a delivery that is held for another run would be held for too
+/// long. A crash before the acknowledgement leaves two copies, as any fault may.
+async fn begin_again(host: &Host, item: &WorkItem) {
+    let again = WorkItem {
+        overran: item.overran.saturating_add(1),
+        resent: false,
+        ..item.clone()
+    };
+    let message = codec::work_message(&again, item.scheduled);
+    let mut delay = RETRY_FIRST;
+    loop {
+        let outcome = host.ports.broker.publish(vec![message.clone()]).await;
+        let Some(Err(error)) = outcome.into_iter().next() else {
+            return;
+        };
+        tracing::warn!(activity = %item.name, %error, "a work item is not sent again yet; tried again in {delay:?}");
+        host.ports.runtime.sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
+}
+
+/// Parks a task that cannot be run, as if it had never been tried: so it is when it is requeued.
+async fn set_aside(host: &Host, item: &WorkItem, delivery: &Delivery, code: Code, reason: String) {
+    tracing::error!(
+        instance_id = %item.identity.key.instance, activity = %item.name,
+        "{reason}; the task is parked: longhaul parked requeue {}", item.identity.parked_id()
+    );
+    count(&host.counters.parked);
+    let fresh = WorkItem {
+        resent: false,
+        overran: 0,
+        ..item.clone()
+    };
+    let message = Incoming {
+        body: codec::encode(&fresh),
+        ..delivery.message.clone()
+    };
+    let origin = Destination::Work(item.queue.clone());
+    let now = host.ports.store.time().await.unwrap_or_default();
+    let parked = ParkedMessage::new(origin, &code.to_string(), reason, now, message);
+    let id = item.identity.parked_id();
+    host.ports.park(ParkedMessage { id, ..parked }).await;
 }
 
 async fn park(host: &Host, queue: QueueName, delivery: &Delivery, error: &codec::BodyError) {
@@ -122,12 +221,4 @@ async fn park(host: &Host, queue: QueueName, delivery: &Delivery, error: &codec:
             message,
         ))
         .await;
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }

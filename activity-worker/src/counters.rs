@@ -8,6 +8,7 @@ pub struct Counters {
     pub(crate) completed: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) not_hosted: AtomicU64,
+    pub(crate) overran: AtomicU64,
     pub(crate) parked: AtomicU64,
 }
 
@@ -20,7 +21,9 @@ pub struct Snapshot {
     pub failed: u64,
     /// Work items whose activity this worker does not host.
     pub not_hosted: u64,
-    /// Work items that could not be read.
+    /// Runs given up because they took too long; begun again, or parked.
+    pub overran: u64,
+    /// Work items that could not be read, or whose activity kills workers or never returns.
     pub parked: u64,
 }
 
@@ -33,6 +36,7 @@ impl Counters {
             completed: read(&self.completed),
             failed: read(&self.failed),
             not_hosted: read(&self.not_hosted),
+            overran: read(&self.overran),
             parked: read(&self.parked),
         }
     }

@@ -22,6 +22,9 @@ const PROGRAM: &str = env!("CARGO_BIN_NAME");
 const ABOUT: &str = "Hosts activities: receives work items, runs them and reports their results.";
 const SECTIONS: [&str; 6] = ["hub", "amqp", "redis", "store", "activity", "log"];
 
+/// Fewest threads that run activities: one that an activity keeps for itself is not the last.
+const THREADS_MIN: usize = 4;
+
 /// How long what is still running after the drain may keep the process alive.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -52,7 +55,11 @@ fn main() -> ExitCode {
 
 /// Runs the worker on a tokio runtime of its own.
 fn host(config: &Config) -> anyhow::Result<()> {
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let cores = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(THREADS_MIN))
+        .enable_all()
+        .build()?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
     let hosted = tokio.block_on(async {
         let shutdown = CancellationToken::new();
@@ -112,6 +119,7 @@ fn settings(section: &ActivitySection) -> Settings {
     Settings {
         queues: section.queues.clone(),
         concurrency: section.concurrency,
+        attempt_max: section.attempt_max,
         drain_max: section.drain_max,
     }
 }

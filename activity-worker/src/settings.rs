@@ -13,6 +13,9 @@ pub struct Settings {
     /// Activities of one queue that run at once. Also what it may hold unacknowledged: nothing is fetched that
     /// cannot run at once, so other workers get it.
     pub concurrency: u16,
+    /// How long one run may take that has no timeout of its own: then it is given up and begun again. Half of
+    /// RabbitMQ's `consumer_timeout` of 30 minutes, after which the broker would give the item to somebody else.
+    pub attempt_max: Duration,
     /// How long a shutdown waits for running activities; those that are not done then run again elsewhere.
     pub drain_max: Duration,
 }
@@ -22,6 +25,7 @@ impl Default for Settings {
         Self {
             queues: vec![QueueName::default()],
             concurrency: 64,
+            attempt_max: Duration::from_secs(15 * 60),
             drain_max: Duration::from_secs(10),
         }
     }

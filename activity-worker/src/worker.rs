@@ -17,7 +17,10 @@ use crate::counters::Counters;
 use crate::invoker::{Invoker, LocalInvoker};
 use crate::report::Reporter;
 use crate::settings::Settings;
+use crate::suspect::Suspects;
 
+/// Longest time for telling the store that what runs has killed nobody, when its deliveries are lost.
+const SURVIVED_WITHIN: Duration = Duration::from_secs(1);
 /// Delays between attempts to subscribe.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -74,6 +77,8 @@ impl ActivityWorker {
             invoker,
             reporter,
             counters,
+            suspects: Suspects::default(),
+            attempt_max: settings.attempt_max,
         });
         let queues = settings.queues.iter().map(|queue| {
             let serving = Serving {
@@ -85,6 +90,12 @@ impl ActivityWorker {
             serving.run()
         });
         join_all(queues.collect::<Vec<_>>()).await;
+        if within(&ports.runtime, settings.drain_max, host.suspects.give_up(&ports))
+            .await
+            .is_err()
+        {
+            tracing::debug!("what was counted stays so for now");
+        }
         drop(host);
         if within(&ports.runtime, settings.drain_max, reporting.join())
             .await
@@ -127,6 +138,11 @@ impl Serving {
                         return;
                     };
                     tracing::warn!(queue = %self.queue, %error, "work items do not come any more; subscribing again");
+                    // What runs comes again, perhaps to another worker. It was lost to a connection, not to a death.
+                    let survived = self.host.suspects.give_up(&self.host.ports);
+                    if within(&runtime, SURVIVED_WITHIN, survived).await.is_err() {
+                        tracing::debug!("what runs stays counted as suspect for now");
+                    }
                 }
                 Err(BrokerError::Missing { queue }) => {
                     tracing::debug!(%queue, "the queue does not exist yet; an orchestrator worker makes it with its first task");

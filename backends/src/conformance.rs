@@ -8,8 +8,9 @@
 //! longhaul_backends::store_conformance!(hub);
 //! ```
 //! The crate that does needs `tokio` with `macros` and `rt-multi-thread`. One that runs the tests differently (a
-//! simulation) calls the functions itself. A test that finds something wrong panics and says which promise is
-//! broken; a wait ends by [`DEADLINE`].
+//! simulation) writes `store_conformance!(run runner)`, where `runner` is a function that is given each test as a
+//! closure from a subject to a future. A test that finds something wrong panics and says which promise is broken; a
+//! wait ends by [`DEADLINE`].
 
 #![allow(
     clippy::expect_used,
@@ -71,14 +72,16 @@ impl<P: ?Sized> Subject<P> {
 }
 
 /// Registers every test of the [`Store`] suite for the backend of this factory: the path of an `async fn()` that
-/// returns a [`StoreSubject`].
+/// returns a [`StoreSubject`]; or `run` and the path of a runner.
 #[macro_export]
 macro_rules! store_conformance {
-    ($factory:path) => {
-        $crate::conformance_tests! { $factory, StoreHub, store:
+    ($($how:tt)+) => {
+        $crate::conformance_tests! { [$($how)+], StoreHub, store:
             hub {
                 an_existing_hub_keeps_its_settings,
                 one_of_many_makes_the_hub,
+                a_pulse_tells_how_the_hub_stands,
+                a_noted_queue_is_news_once,
                 the_epoch_rises_only_from_the_one_seen,
                 one_of_many_raises_the_epoch,
                 time_never_goes_back,
@@ -187,6 +190,16 @@ macro_rules! store_conformance {
                 pages_show_each_instance_once,
                 newcomers_do_not_disturb_the_pages,
             }
+            attempts {
+                each_owner_counts_one_attempt,
+                surviving_sets_the_attempts_back,
+                other_commits_keep_the_attempts,
+                what_rests_is_not_ready_with_an_unread_inbox,
+                counting_needs_the_token_and_an_open_instance,
+                a_requeue_sets_attempts_back_and_wakes,
+                attempts_at_work_are_counted_until_forgotten,
+                many_count_at_once,
+            }
             parked {
                 a_parked_message_reads_back,
                 a_copy_is_kept_once,
@@ -212,8 +225,8 @@ macro_rules! store_conformance {
 /// that returns a [`BrokerSubject`].
 #[macro_export]
 macro_rules! broker_conformance {
-    ($factory:path) => {
-        $crate::conformance_tests! { $factory, BrokerHub, broker:
+    ($($how:tt)+) => {
+        $crate::conformance_tests! { [$($how)+], BrokerHub, broker:
             publish {
                 everything_about_a_message_arrives,
                 any_body_arrives,
@@ -246,6 +259,7 @@ macro_rules! broker_conformance {
             }
             epoch {
                 a_marker_is_there_once_declared,
+                a_withdrawn_marker_is_gone,
                 asking_does_not_declare,
                 the_generation_stands_while_nothing_breaks,
             }
@@ -257,7 +271,19 @@ macro_rules! broker_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
-    ($factory:path, $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
+    ([run $runner:path], $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
+        $(mod $module {
+            use super::*;
+            $(#[test]
+            fn $test() {
+                $runner(|subject| async move {
+                    let hub = $crate::conformance::$suite::$hub::new(subject).await;
+                    $crate::conformance::$suite::$module::$test(hub).await;
+                });
+            })*
+        })*
+    };
+    ([$factory:path], $hub:ident, $suite:ident: $($module:ident { $($test:ident,)* })*) => {
         $(mod $module {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ mod record;
 mod disk;
 mod memory;
 
+mod attempts;
 mod commit;
 mod duties;
 mod hub;

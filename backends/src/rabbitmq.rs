@@ -239,6 +239,11 @@ impl Broker for RabbitBroker {
         epoch::declare(&*self.consuming.link().await?, &self.topology, epoch).await
     }
 
+    async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError> {
+        self.must_declare("epochs")?;
+        epoch::withdraw(&*self.consuming.link().await?, &self.topology, epoch).await
+    }
+
     async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
         let link = self.consuming.link().await?;
         let channel = link.channel().await?;

@@ -17,6 +17,7 @@ mod safety;
 
 mod row;
 
+mod attempts;
 mod commit;
 mod create;
 mod forget;

@@ -31,6 +31,7 @@ pub(crate) fn row(status: Status) -> InstanceRow {
         output: None,
         failure: None,
         waiting_for: None,
+        attempts: 0,
         tags: std::collections::BTreeMap::new(),
         trace: TraceContext::default(),
     }

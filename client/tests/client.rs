@@ -83,6 +83,7 @@ impl Bench {
             outbox_remove: Vec::new(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         };
         assert_eq!(store.commit(vec![commit]).await, [Ok(CommitOutcome::Applied)]);
         store.release_lease(partition, &token).await.unwrap();

@@ -7,9 +7,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use longhaul::backends::embedded::Embedded;
 use longhaul::backends::runtime::TokioRuntime;
+use longhaul_shared::commit::{CommitOutcome, Ready, RowChange, TurnCommit};
+use longhaul_shared::id::{CommitId, InstanceId, PartitionId, WorkerId};
+use longhaul_shared::instance::WaitingFor;
+use longhaul_shared::port::{HubSettings, LeaseOutcome, LeaseWish, LoadRequest, Store};
+use longhaul_shared::{code, codec};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -63,6 +69,69 @@ impl Bench {
         ran.ends(0);
         serde_json::from_str(&ran.stdout).unwrap()
     }
+}
+
+impl Bench {
+    /// Parks an instance of the embedded hub as an orchestrator worker does.
+    fn park(&self, id: &str) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let tasks = Arc::new(TokioRuntime::new(runtime.handle().clone()));
+        let hub = Embedded::open(&self.path().join("hub"), tasks).unwrap();
+        let id = InstanceId::new(id).unwrap();
+        runtime.block_on(park(&*hub.store(), &id));
+    }
+}
+
+async fn park(store: &dyn Store, id: &InstanceId) {
+    let settings = HubSettings { partitions: 16 };
+    let partition = PartitionId::of(id, store.open_hub(settings).await.unwrap().partitions);
+    let worker = WorkerId::new("dead").unwrap();
+    let lease = store
+        .acquire_lease(partition, &worker, LeaseWish::new(1, Duration::ZERO))
+        .await
+        .unwrap();
+    let LeaseOutcome::Granted { token, .. } = lease else {
+        unreachable!("nobody else owns it");
+    };
+    let request = LoadRequest {
+        id: id.clone(),
+        history: false,
+    };
+    let row = store.load(vec![request]).await.remove(0).unwrap().unwrap().row;
+    let now = store.time().await.unwrap();
+    let (code, message) = (code::INSTANCE_STUCK, "[LH1110] it kills its workers".to_owned());
+    let parked = codec::parked_instance(partition, id.clone(), code, message.clone(), now);
+    store.park(parked).await.unwrap();
+    let commit = TurnCommit {
+        partition,
+        token,
+        instance: id.clone(),
+        execution: row.execution,
+        expected: row.commit_number,
+        id: CommitId::from_bits(1),
+        expected_seq: row.last_seq,
+        events: Vec::new(),
+        row: RowChange {
+            status: row.status,
+            changed: now,
+            waiting_for: Some(WaitingFor::Stuck {
+                code: code.to_string(),
+                message,
+                attempts: 6,
+            }),
+            output: None,
+            failure: None,
+        },
+        ready: Ready::Rest,
+        inbox_add: Vec::new(),
+        inbox_remove: Vec::new(),
+        outbox_add: Vec::new(),
+        outbox_remove: Vec::new(),
+        timers_add: Vec::new(),
+        timers_remove: Vec::new(),
+        survived: false,
+    };
+    assert_eq!(store.commit(vec![commit]).await, [Ok(CommitOutcome::Applied)]);
 }
 
 impl From<Output> for Ran {
@@ -362,6 +431,69 @@ fn nothing_parked_is_said_so() {
     bench
         .run(&["parked", "show", &id])
         .fails(1, &["there is no parked message", &id]);
+}
+
+#[test]
+fn ids_of_every_byte_are_shown_as_they_are() {
+    let bench = Bench::new();
+    // Three ids, since one holds at most 128 bytes.
+    let characters: Vec<char> = (0..=u8::MAX).map(char::from).collect();
+    let printable = characters.iter().filter(|character| !character.is_control());
+    let printable: Vec<char> = printable.copied().collect();
+    let ids: Vec<String> = printable
+        .chunks(60)
+        .map(|chunk| chunk.iter().collect::<String>())
+        .map(|text| format!("i{text}"))
+        .collect();
+    for id in &ids {
+        let started = bench.json(&["start", "hello_sequence", "--id", id]);
+        assert_eq!(started["id"], id.as_str());
+        let shown = bench.json(&["show", id]);
+        assert_eq!(shown["id"], id.as_str());
+        bench.run(&["show", id]).prints(&[id]);
+    }
+    let listed = bench.json(&["list"]);
+    let listed: Vec<_> = listed["instances"].as_array().unwrap().iter().collect();
+    assert_eq!(listed.len(), ids.len());
+    for id in &ids {
+        assert!(listed.iter().any(|shown| shown["id"] == id.as_str()), "{id}");
+    }
+    for control in characters.iter().filter(|character| character.is_control()) {
+        // The operating system takes no zero in an argument.
+        if *control != '\0' {
+            let id = format!("i{control}");
+            bench
+                .run(&["start", "hello_sequence", "--id", &id])
+                .fails(2, &["id"]);
+        }
+    }
+}
+
+#[test]
+fn a_parked_instance_is_listed_and_requeued_by_its_own_id_or_that_of_its_message() {
+    let bench = Bench::new();
+    for id in ["poison", "other"] {
+        bench.run(&["start", "hello_sequence", "--id", id]).ends(0);
+        bench.park(id);
+    }
+    let shown = bench.json(&["show", "poison"]);
+    assert_eq!(
+        (&shown["waiting_for"]["kind"], &shown["waiting_for"]["attempts"]),
+        (&json!("stuck"), &json!(6))
+    );
+    bench.run(&["list"]).prints(&["stuck [LH1110] after 6 attempts"]);
+    let parked = bench.json(&["parked", "list"]);
+    assert_eq!(parked["messages"].as_array().unwrap().len(), 2);
+    let message = parked["messages"][1]["id"].as_str().unwrap();
+
+    for id in ["poison", message] {
+        bench.run(&["parked", "requeue", id]).ends(0);
+    }
+    assert_eq!(bench.json(&["parked", "list"])["messages"], json!([]));
+    bench
+        .run(&["parked", "requeue", "nobody"])
+        .fails(1, &["nobody", "neither a message nor an instance"]);
+    bench.run(&["parked", "requeue", message]).fails(1, &[message]);
 }
 
 #[test]

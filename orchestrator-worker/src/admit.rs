@@ -10,12 +10,15 @@ use longhaul_shared::commit::TimerEntry;
 use longhaul_shared::history::{EventKind, ExecutionTerminated, TaskCompleted, TaskFailed, TimerFired};
 use longhaul_shared::id::{Dispatch, EventSeq, ExecutionKey, MessageId, TaskId};
 use longhaul_shared::instance::WaitingFor;
-use longhaul_shared::message::{Envelope, EnvelopeBody, NotHosted, TaskDone, TaskIdentity, TaskResult};
+use longhaul_shared::message::{
+    Envelope, EnvelopeBody, NotHosted, TaskDone, TaskIdentity, TaskParked, TaskResult,
+};
 use longhaul_shared::port::DueTimer;
 use longhaul_shared::time::Timestamp;
 
 use crate::gather::Input;
 use crate::ledger::{OpenKind, Standing};
+use crate::mutant::{Broken, is_broken};
 use crate::relay::Unsent;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -27,7 +30,7 @@ pub(crate) struct Admitted {
     pub(crate) now: Timestamp,
     /// What happened, in the order of arrival.
     pub(crate) inbound: Vec<EventKind>,
-    /// Answers among them that came by the queue or from an inline step: to be kept in the inbox if the
+    /// Answers and reports that came by the queue or from an inline step: to be kept in the inbox if the
     /// execution cannot go on.
     pub(crate) answers: Vec<Envelope>,
     /// Somebody wants its end.
@@ -46,6 +49,10 @@ pub(crate) struct Admitted {
     pub(crate) strays: Vec<Envelope>,
     /// Timers of executions that are over.
     pub(crate) stale_timers: Vec<(ExecutionKey, TaskId)>,
+    /// Whether the row has something new to say, though nothing happened in the execution.
+    pub(crate) row_changes: bool,
+    /// Whether a suspect has run for a while and the worker still lives.
+    pub(crate) survived: bool,
     /// Results that came too late.
     pub(crate) dropped: u64,
     /// Tasks answered by this very turn.
@@ -72,7 +79,9 @@ impl Admitted {
         !(self.inbox_remove.is_empty()
             && self.timers_remove.is_empty()
             && self.timers_add.is_empty()
-            && self.resend.is_empty())
+            && self.resend.is_empty()
+            && !self.row_changes
+            && !self.survived)
     }
 }
 
@@ -85,7 +94,7 @@ pub(crate) fn admit(
     settings: &Settings,
 ) -> Admitted {
     let mut admitted = Admitted {
-        now: now.max(session.ledger.last_time()),
+        now: now.max(session.not_before),
         ..Admitted::default()
     };
     for message in inbox {
@@ -109,6 +118,7 @@ pub(crate) fn admit(
                 };
                 admitted.inline_done(session, key, *task, result);
             }
+            Input::Survived => admitted.survived |= session.attempts > 0,
             Input::Resend(_) | Input::Look => {}
         }
     }
@@ -123,7 +133,10 @@ pub(crate) fn admit(
 }
 
 fn is_answer(envelope: &Envelope) -> bool {
-    matches!(envelope.body, EnvelopeBody::TaskDone(_))
+    matches!(
+        envelope.body,
+        EnvelopeBody::TaskDone(_) | EnvelopeBody::TaskParked(_)
+    )
 }
 
 impl Admitted {
@@ -134,6 +147,10 @@ impl Admitted {
             EnvelopeBody::TaskDone(done) => self.task_done(session, done, envelope),
             EnvelopeBody::NotHosted(report) => {
                 self.not_hosted(session, report, settings);
+                true
+            }
+            EnvelopeBody::TaskParked(report) => {
+                self.task_parked(session, report);
                 true
             }
             EnvelopeBody::Terminate { reason } => {
@@ -148,13 +165,18 @@ impl Admitted {
 
     fn task_done(&mut self, session: &mut Session, done: &TaskDone, envelope: &Envelope) -> bool {
         let task = done.identity.task;
-        if done.identity.key != session.key || self.answered.contains(&task) {
+        let another = done.identity.key != session.key && !is_broken(Broken::ResultMatchedByTaskOnly);
+        if another || self.answered.contains(&task) {
             self.dropped += 1;
             return true;
         }
         match session.ledger.standing(&done.identity) {
             Standing::Open(_) => {
                 session.not_hosted.remove(&task);
+                self.answer(task, done.dispatch, done.result.clone());
+                true
+            }
+            Standing::Closed if is_broken(Broken::NoDedupe) => {
                 self.answer(task, done.dispatch, done.result.clone());
                 true
             }
@@ -221,6 +243,24 @@ impl Admitted {
             task,
             due: self.now.plus(settings.retry_delay(report.times)),
         });
+    }
+
+    fn task_parked(&mut self, session: &mut Session, report: &TaskParked) {
+        let is_open = report.identity.key == session.key
+            && matches!(session.ledger.standing(&report.identity), Standing::Open(_));
+        if !is_open {
+            self.dropped += 1;
+            return;
+        }
+        let task = report.identity.task;
+        let waiting_for = WaitingFor::ParkedTask {
+            task,
+            name: report.name.clone(),
+            code: report.code.clone(),
+            parked: report.parked,
+        };
+        session.not_hosted.insert(task, (0, waiting_for));
+        self.row_changes = true;
     }
 
     fn timer(&mut self, session: &Session, timer: &DueTimer, now: Timestamp) {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use longhaul_shared::id::PartitionId;
+use longhaul_shared::message::Destination;
 use longhaul_shared::port::{BrokerError, Ports, Source, Subscription};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Event;
+use crate::era::Missing;
 
 /// Delays between attempts to subscribe.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -25,6 +27,8 @@ pub(crate) struct Consumer {
     pub(crate) events: mpsc::Sender<Event>,
     /// Whether it consumes now.
     pub(crate) consuming: Arc<AtomicBool>,
+    /// Told when the queue is not there: it was declared before anybody could own the partition.
+    pub(crate) missing: Missing,
     pub(crate) stop: CancellationToken,
 }
 
@@ -53,6 +57,9 @@ impl Consumer {
                 }
                 Err(error) => Some(error),
             };
+            if let Some(BrokerError::Missing { .. }) = &error {
+                self.missing.tell(Destination::Control(self.partition));
+            }
             if let Some(error) = error {
                 tracing::warn!(partition = %self.partition, %error, "control messages do not come; tried again in {delay:?}");
                 let sleep = self.ports.runtime.sleep(delay);

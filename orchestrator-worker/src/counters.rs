@@ -44,6 +44,8 @@ counters! {
     results_dropped,
     /// Results of tasks that history does not know; parked.
     results_parked,
+    /// Instances parked because whoever ran them died.
+    instances_parked,
     /// Turns refused by the executor.
     refused,
     /// Work items sent again, for whatever reason.

@@ -33,8 +33,16 @@ pub(crate) const INLINE_LOOK: Duration = Duration::from_secs(5);
 /// One thing to write, small enough for any part.
 struct Item {
     event: Option<HistoryEvent>,
-    send: Option<(EventSeq, TaskScheduled)>,
+    send: Option<Send>,
     timer: Option<TimerEntry>,
+}
+
+/// A work item to send.
+struct Send {
+    seq: EventSeq,
+    task: TaskScheduled,
+    /// Whether an earlier sending may have been begun.
+    again: bool,
 }
 
 impl Item {
@@ -56,7 +64,7 @@ impl Item {
         let send = self
             .send
             .as_ref()
-            .and_then(|(_, task)| task.input.as_ref())
+            .and_then(|send| send.task.input.as_ref())
             .map_or(0, |input| input.len());
         EVENT_OVERHEAD + event + send
     }
@@ -134,13 +142,18 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         admitted.timers_add.clear();
         admitted.timers_remove = open_timers(session);
     } else {
-        items.extend(resends.into_iter().map(|send| Item {
+        items.extend(resends.into_iter().map(|(seq, task)| Item {
             event: None,
-            send: Some(send),
+            send: Some(Send {
+                seq,
+                task,
+                again: true,
+            }),
             timer: None,
         }));
     }
 
+    let survived = (writes_events || admitted.survived) && session.attempts > 0;
     let row = row_after(session, &items, now);
     let ready = if runs_inline && !ends {
         Ready::At(now.plus(INLINE_LOOK))
@@ -154,6 +167,7 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
         row,
         expected,
         seq: session.ledger.last_seq(),
+        survived,
     };
     let mut parts = into_parts(items);
     let last = parts.pop().unwrap_or_default();
@@ -200,6 +214,12 @@ pub(crate) fn block(
 ) -> TurnCommit {
     let now = admitted.now;
     let retry_at = now.plus(retry_after);
+    // Whoever refuses the code has run it, or tried to.
+    let is_refused = matches!(waiting_for, WaitingFor::Paused { .. });
+    let ready = match waiting_for {
+        WaitingFor::Stuck { .. } => Ready::Rest,
+        _ => Ready::At(retry_at),
+    };
     let row = RowChange {
         status: session.status,
         changed: now,
@@ -221,14 +241,22 @@ pub(crate) fn block(
     let dispatch = Dispatch(session.commit_number.next().0);
     let sends = resends
         .into_iter()
-        .map(|(seq, task)| work_publication(session, seq, task, dispatch, now))
+        .map(|(seq, task)| {
+            let send = Send {
+                seq,
+                task,
+                again: true,
+            };
+            work_publication(session, send, dispatch, now)
+        })
         .collect();
     TurnCommit {
-        ready: Ready::At(retry_at),
+        ready,
         inbox_add: admitted.answers,
         outbox_add: sends,
         timers_add: timers.collect(),
         timers_remove: done,
+        survived: is_refused && session.attempts > 0,
         ..empty_commit(session, token, row, id)
     }
 }
@@ -258,7 +286,11 @@ fn item_of(action: Action, seq: EventSeq, now: Timestamp, ends: bool) -> Item {
     let mut timer = None;
     match &kind {
         EventKind::TaskScheduled(task) if matches!(task.place, Place::Queue(_)) => {
-            send = Some((seq, task.clone()));
+            send = Some(Send {
+                seq,
+                task: task.clone(),
+                again: false,
+            });
         }
         EventKind::TimerCreated(created) if !ends => {
             timer = Some(TimerEntry {
@@ -354,6 +386,7 @@ struct Writer<'a> {
     row: RowChange,
     expected: CommitNumber,
     seq: EventSeq,
+    survived: bool,
 }
 
 impl Writer<'_> {
@@ -365,16 +398,16 @@ impl Writer<'_> {
         let mut commit = empty_commit(self.session, self.token, row, id);
         commit.expected = self.expected;
         commit.expected_seq = self.seq;
+        commit.survived = self.survived;
         commit.ready = Ready::At(self.row.changed);
         let dispatch = Dispatch(self.expected.next().0);
         for item in part {
             commit.events.extend(item.event);
             commit.timers_add.extend(item.timer);
-            commit
-                .outbox_add
-                .extend(item.send.map(|(seq, task)| {
-                    work_publication(self.session, seq, task, dispatch, self.row.changed)
-                }));
+            commit.outbox_add.extend(
+                item.send
+                    .map(|send| work_publication(self.session, send, dispatch, self.row.changed)),
+            );
         }
         self.expected = self.expected.next();
         self.seq = commit.last_seq();
@@ -409,16 +442,12 @@ fn empty_commit(session: &Session, token: &LeaseToken, row: RowChange, id: Commi
         outbox_remove: Vec::new(),
         timers_add: Vec::new(),
         timers_remove: Vec::new(),
+        survived: false,
     }
 }
 
-fn work_publication(
-    session: &Session,
-    scheduled_seq: EventSeq,
-    task: TaskScheduled,
-    dispatch: Dispatch,
-    now: Timestamp,
-) -> Publication {
+fn work_publication(session: &Session, send: Send, dispatch: Dispatch, now: Timestamp) -> Publication {
+    let Send { seq, task, again } = send;
     let queue = match task.place {
         Place::Queue(queue) => queue,
         Place::Inline => QueueName::default(),
@@ -429,11 +458,14 @@ fn work_publication(
         identity: TaskIdentity {
             key: session.key.clone(),
             task: task.task,
-            scheduled_seq,
+            scheduled_seq: seq,
             fingerprint: task.fingerprint,
         },
         dispatch,
         times_not_hosted,
+        // What came back as not hosted was not begun.
+        resent: again && times_not_hosted == 0,
+        overran: 0,
         name: task.name,
         queue,
         reply_to: session.partition,

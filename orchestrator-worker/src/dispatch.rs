@@ -14,13 +14,16 @@ use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::message::{Destination, Envelope};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{Acker, Delivery, DueTimers, StoreError, TaskHandle};
+use longhaul_shared::time::Timestamp;
 use longhaul_shared::{code, codec};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::gather::{Gather, Input, Receipt, Work};
 use crate::relay::Unsent;
 use crate::session::{Session, Sessions};
+use crate::suspect::Alone;
+use crate::tenure::Tenure;
 use crate::timer_pump::{self, TimerPump};
 use crate::turn::{Host, InlineStep, Turned, turn};
 
@@ -39,9 +42,12 @@ pub(crate) enum Event {
     Acquired {
         partition: PartitionId,
         token: LeaseToken,
+        /// Whether the owner before did not give it back.
+        after_expiry: bool,
         unsent: Option<Arc<Unsent>>,
     },
-    /// The broker has lost its data: every instance of a partition is to send its open tasks again, but for these.
+    /// Something was lost: every instance of a partition is to send its open tasks again, but for these. No session
+    /// is believed any more: the store may have forgotten what it is of.
     Rebuilding {
         partition: PartitionId,
         unsent: Arc<Unsent>,
@@ -83,7 +89,7 @@ pub(crate) struct FencedNotice {
 
 /// A partition that this worker holds.
 struct Held {
-    token: LeaseToken,
+    tenure: Tenure,
     /// Cancelled when the partition is lost: its turns stop where they are.
     lost: CancellationToken,
     timers: TimerPump,
@@ -123,6 +129,8 @@ enum Done {
     Abandoned(InstanceId),
     DueTimers(PartitionId, LeaseToken, Result<DueTimers, StoreError>),
     Ready(PartitionId, LeaseToken, Result<Vec<InstanceId>, StoreError>),
+    /// The inline steps of a suspect have run for a while.
+    Survived(PartitionId, InstanceId),
     Nothing,
 }
 
@@ -197,8 +205,13 @@ impl Dispatch {
             Event::Acquired {
                 partition,
                 token,
+                after_expiry,
                 unsent,
-            } => self.acquired(partition, token, unsent),
+            } => {
+                let unclean_since = after_expiry.then(|| self.host.clock.now());
+                let tenure = Tenure { token, unclean_since };
+                self.acquired(partition, tenure, unsent);
+            }
             Event::Rebuilding { partition, unsent } => self.set_rebuild(partition, Some(unsent)),
             Event::Rebuilt { partition } => self.set_rebuild(partition, None),
             Event::Leave { partition, left } => self.leave(partition, left),
@@ -228,11 +241,11 @@ impl Dispatch {
         }
     }
 
-    fn acquired(&mut self, partition: PartitionId, token: LeaseToken, unsent: Option<Arc<Unsent>>) {
+    fn acquired(&mut self, partition: PartitionId, tenure: Tenure, unsent: Option<Arc<Unsent>>) {
         self.lost(partition);
-        self.host.relay.search(partition, &token);
+        self.host.relay.search(partition, &tenure.token);
         let held = Held {
-            token,
+            tenure,
             lost: CancellationToken::new(),
             timers: TimerPump::ask_at_once(),
             looking: false,
@@ -245,6 +258,10 @@ impl Dispatch {
 
     fn set_rebuild(&mut self, partition: PartitionId, unsent: Option<Arc<Unsent>>) {
         if let Some(held) = self.held.get_mut(&partition) {
+            if unsent.is_some() {
+                // A store that fell behind holds timers again that were known to have fired.
+                held.timers.set(Some(Timestamp::default()));
+            }
             held.rebuild = unsent.map(RebuildState::new);
         }
     }
@@ -366,7 +383,7 @@ impl Dispatch {
     }
 
     fn begin(&mut self, work: Work) {
-        let session = self.sessions.take(&work.instance);
+        let mut session = self.sessions.take(&work.instance);
         let Some(held) = self.held.get_mut(&work.partition) else {
             self.gather.end(&work.instance);
             return;
@@ -376,11 +393,14 @@ impl Dispatch {
             .rebuild
             .as_mut()
             .and_then(|rebuild| rebuild.first_turn(&work.instance));
-        let (host, token, lost) = (Arc::clone(&self.host), held.token.clone(), held.lost.clone());
+        if resend.is_some() {
+            session = None;
+        }
+        let (host, tenure, lost) = (Arc::clone(&self.host), held.tenure.clone(), held.lost.clone());
         self.turns += 1;
         self.running.push(Box::pin(async move {
             let instance = work.instance.clone();
-            let turn = std::pin::pin!(turn(&host, &token, work, session, resend.as_deref()));
+            let turn = std::pin::pin!(turn(&host, &tenure, work, session, resend.as_deref()));
             let cancelled = std::pin::pin!(lost.cancelled());
             match select(turn, cancelled).await {
                 Either::Left((turned, _)) => Done::Turn(Box::new(turned)),
@@ -398,6 +418,11 @@ impl Dispatch {
             }
             Done::DueTimers(partition, token, answer) => self.due_timers(partition, &token, answer),
             Done::Ready(partition, token, answer) => self.ready(partition, &token, answer),
+            Done::Survived(partition, instance) => {
+                if self.sessions.runs_inline(&instance) {
+                    self.offer(partition, instance, Input::Survived);
+                }
+            }
             Done::Nothing => {}
         }
     }
@@ -417,7 +442,7 @@ impl Dispatch {
         if turned.fenced {
             let notice = FencedNotice {
                 partition,
-                token: held.token.clone(),
+                token: held.tenure.token.clone(),
             };
             tracing::warn!(%partition, "this worker is no longer the owner; it drops everything and acknowledges nothing");
             self.lost(partition);
@@ -425,8 +450,13 @@ impl Dispatch {
             let _ = self.fenced.send(notice);
             return;
         }
+        let running = CancellationToken::new();
+        let last_one = Arc::new(running.clone().drop_guard());
+        if let Some(alone) = turned.alone {
+            self.watch_inline(partition, turned.instance, running, alone);
+        }
         for step in turned.inline {
-            self.run_inline(partition, turned.session.as_ref(), step);
+            self.run_inline(partition, turned.session.as_ref(), step, Arc::clone(&last_one));
         }
         if let Some(session) = turned.session {
             self.sessions.put(session);
@@ -434,7 +464,31 @@ impl Dispatch {
         self.finish_leaving(partition);
     }
 
-    fn run_inline(&mut self, partition: PartitionId, session: Option<&Session>, step: InlineStep) {
+    /// Keeps everybody else waiting while the inline steps of a suspect run, for as long as a turn may compute.
+    fn watch_inline(
+        &mut self,
+        partition: PartitionId,
+        instance: InstanceId,
+        over: CancellationToken,
+        alone: Alone,
+    ) {
+        let runtime = Arc::clone(&self.host.ports.runtime);
+        let at_most = self.host.settings.stall_after;
+        self.running.push(Box::pin(async move {
+            let over = std::pin::pin!(over.cancelled());
+            select(over, runtime.sleep(at_most)).await;
+            drop(alone);
+            Done::Survived(partition, instance)
+        }));
+    }
+
+    fn run_inline(
+        &mut self,
+        partition: PartitionId,
+        session: Option<&Session>,
+        step: InlineStep,
+        last_one: Arc<DropGuard>,
+    ) {
         let Some(session) = session else { return };
         let key = session.key.clone();
         let instance = key.instance.clone();
@@ -450,6 +504,7 @@ impl Dispatch {
                         format!("the inline step panicked: {}", panic_text(&*panic)),
                     ))
                 });
+            drop(last_one);
             let instance = key.instance.clone();
             let input = Input::InlineDone { key, task, result };
             // If the loop is gone the step runs again elsewhere, as after any crash.
@@ -483,7 +538,8 @@ impl Dispatch {
         for (partition, held) in &mut self.held {
             if held.timers.alarm().is_some_and(|at| at <= now) {
                 held.timers.asked();
-                let (host, partition, token) = (Arc::clone(&self.host), *partition, held.token.clone());
+                let (host, partition, token) =
+                    (Arc::clone(&self.host), *partition, held.tenure.token.clone());
                 self.running.push(Box::pin(async move {
                     let answer = host.ports.store.due_timers(partition, timer_pump::BATCH).await;
                     Done::DueTimers(partition, token, answer)
@@ -498,7 +554,11 @@ impl Dispatch {
         token: &LeaseToken,
         answer: Result<DueTimers, StoreError>,
     ) {
-        let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == *token) else {
+        let Some(held) = self
+            .held
+            .get_mut(&partition)
+            .filter(|held| held.tenure.token == *token)
+        else {
             return;
         };
         match answer {
@@ -537,7 +597,7 @@ impl Dispatch {
             return;
         };
         held.looking = true;
-        let (host, token) = (Arc::clone(&self.host), held.token.clone());
+        let (host, token) = (Arc::clone(&self.host), held.tenure.token.clone());
         self.running.push(Box::pin(async move {
             let answer = host.ports.store.ready(partition, age, READY_MAX).await;
             Done::Ready(partition, token, answer)
@@ -550,7 +610,11 @@ impl Dispatch {
         token: &LeaseToken,
         answer: Result<Vec<InstanceId>, StoreError>,
     ) {
-        let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == *token) else {
+        let Some(held) = self
+            .held
+            .get_mut(&partition)
+            .filter(|held| held.tenure.token == *token)
+        else {
             return;
         };
         held.looking = false;
@@ -570,7 +634,7 @@ impl Dispatch {
 
     fn search_outboxes(&self) {
         for (partition, held) in self.held.iter().filter(|(_, held)| held.leaving.is_none()) {
-            self.host.relay.search(*partition, &held.token);
+            self.host.relay.search(*partition, &held.tenure.token);
         }
     }
 }

@@ -12,6 +12,8 @@ use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{Acker, DeliveryTag, DueTimer};
 use longhaul_shared::time::Timestamp;
 
+use crate::mutant::{Broken, is_broken};
+
 /// Something that gives an instance a turn.
 pub(crate) enum Input {
     /// An envelope of a control message.
@@ -20,6 +22,8 @@ pub(crate) enum Input {
     Timer { timer: DueTimer, now: Timestamp },
     /// Look at the row and the inbox: there may be something new.
     Look,
+    /// A suspect's inline steps have run for a while and the worker still lives: no attempt is to be counted any more.
+    Survived,
     /// The partition is being rebuilt and the instance has not had a turn yet. The receipt tells when it has.
     Resend(Receipt),
     /// An inline step has run.
@@ -86,7 +90,7 @@ impl Gather {
     pub(crate) fn offer(&mut self, partition: PartitionId, instance: InstanceId, input: Input) {
         let mailbox = self.mailboxes.entry(instance.clone()).or_default();
         mailbox.partition = partition;
-        if mailbox.inputs.is_empty() && !mailbox.running {
+        if mailbox.inputs.is_empty() && (!mailbox.running || is_broken(Broken::TwoTurnsAtOnce)) {
             self.waiting.push_back(instance);
         }
         let is_look = matches!(input, Input::Look);
@@ -100,7 +104,7 @@ impl Gather {
         while let Some(instance) = self.waiting.pop_front() {
             // An instance of a partition that was lost meanwhile is no longer there.
             if let Some(mailbox) = self.mailboxes.get_mut(&instance)
-                && !mailbox.running
+                && (!mailbox.running || is_broken(Broken::TwoTurnsAtOnce))
                 && !mailbox.inputs.is_empty()
             {
                 mailbox.running = true;

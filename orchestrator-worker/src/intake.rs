@@ -122,7 +122,8 @@ impl Intake {
 
     /// Deals with one message for good; it may be acknowledged afterwards.
     async fn take(&self, delivery: Delivery) -> longhaul_shared::port::DeliveryTag {
-        let start = match self.read(&delivery.message) {
+        let execution = ExecutionId::from_bits(self.ports.runtime.random());
+        let start = match read(&self.hub, &delivery.message, execution) {
             Ok(start) => start,
             Err(refusal) => {
                 self.park(refusal, delivery.message).await;
@@ -153,48 +154,6 @@ impl Intake {
         self.wake(instance).await;
         self.ports.runtime.reached(Step::IntakeWoken);
         delivery.tag
-    }
-
-    fn read(&self, message: &Incoming) -> Result<StartInstance, Refusal> {
-        if message.body.len() > limits::INTAKE_BYTES_MAX {
-            let bytes = message.body.len();
-            let reason = format!(
-                "the body has {bytes} bytes and at most {} are allowed (INTAKE_BYTES_MAX)",
-                limits::INTAKE_BYTES_MAX
-            );
-            return Err(Refusal::new(code::START_TOO_LARGE, reason));
-        }
-        let body = decode(message)?;
-        let invalid = |error| Refusal::new(code::START_NAME_INVALID, error);
-        let start_id = body
-            .start_id
-            .as_deref()
-            .or(message.message_id.as_deref())
-            .filter(|id| !id.is_empty());
-        let start_id = start_id.ok_or_else(|| {
-            Refusal::new(
-                code::START_WITHOUT_ID,
-                "the message has neither the AMQP property message_id nor a start_id in its body",
-            )
-        })?;
-        let start_id = StartId::new(start_id).map_err(invalid)?;
-        let id = match body.id {
-            Some(id) => InstanceId::new(id).map_err(invalid)?,
-            None => default_instance(&self.hub, &start_id).map_err(invalid)?,
-        };
-        check_tags(&body.tags)?;
-        let input = Payload::from_json_value(&body.input)
-            .map_err(|error| Refusal::new(code::START_TOO_LARGE, format!("the input: {error}")))?;
-        Ok(StartInstance {
-            id,
-            start_id,
-            name: FunctionName::new(body.orchestration).map_err(invalid)?,
-            version: body.version,
-            input,
-            tags: body.tags,
-            trace: message.trace.clone(),
-            execution: ExecutionId::from_bits(self.ports.runtime.random()),
-        })
     }
 
     /// Creates the instance, waiting for the store as long as it takes; refuses what the store never takes.
@@ -246,14 +205,61 @@ impl Intake {
     }
 }
 
+/// Reads a start message; `execution` names the pass that it begins.
+fn read(hub: &HubName, message: &Incoming, execution: ExecutionId) -> Result<StartInstance, Refusal> {
+    if message.body.len() > limits::INTAKE_BYTES_MAX {
+        let bytes = message.body.len();
+        let reason = format!(
+            "the body has {bytes} bytes and at most {} are allowed (INTAKE_BYTES_MAX)",
+            limits::INTAKE_BYTES_MAX
+        );
+        return Err(Refusal::new(code::START_TOO_LARGE, reason));
+    }
+    let body = decode(message)?;
+    let invalid = |error| Refusal::new(code::START_NAME_INVALID, error);
+    let start_id = body
+        .start_id
+        .as_deref()
+        .or(message.message_id.as_deref())
+        .filter(|id| !id.is_empty());
+    let start_id = start_id.ok_or_else(|| {
+        Refusal::new(
+            code::START_WITHOUT_ID,
+            "the message has neither the AMQP property message_id nor a start_id in its body",
+        )
+    })?;
+    let start_id = StartId::new(start_id).map_err(invalid)?;
+    let id = match body.id {
+        Some(id) => InstanceId::new(id).map_err(invalid)?,
+        None => default_instance(hub, &start_id).map_err(invalid)?,
+    };
+    check_tags(&body.tags)?;
+    let input = Payload::from_json_value(&body.input)
+        .map_err(|error| Refusal::new(code::START_TOO_LARGE, format!("the input: {error}")))?;
+    Ok(StartInstance {
+        id,
+        start_id,
+        name: FunctionName::new(body.orchestration).map_err(invalid)?,
+        version: body.version,
+        input,
+        tags: body.tags,
+        trace: message.trace.clone(),
+        execution,
+    })
+}
+
 fn decode(message: &Incoming) -> Result<StartBody, Refusal> {
     let unreadable = |reason: String| Refusal::new(code::START_UNREADABLE, reason);
     let content_type = message.content_type.as_deref().unwrap_or_default();
     match ContentType::parse(content_type) {
         Some(ContentType::Json) => serde_json::from_slice(&message.body)
             .map_err(|error| unreadable(format!("the JSON body: {error}"))),
-        Some(ContentType::Msgpack) => rmp_serde::from_slice(&message.body)
-            .map_err(|error| unreadable(format!("the msgpack body: {error}"))),
+        Some(ContentType::Msgpack) => {
+            let mut reader = rmp_serde::Deserializer::from_read_ref(&message.body);
+            reader.set_max_depth(limits::BODY_DEPTH_MAX);
+            StartBody::deserialize(&mut reader)
+                .map_err(|error| unreadable(format!("the msgpack body: {error}")))
+        }
         None => Err(unreadable(format!(
             "the content type is {content_type:?}; application/json and application/msgpack are understood"
         ))),
@@ -283,6 +289,36 @@ fn default_instance(hub: &HubName, start: &StartId) -> Result<InstanceId, longha
             .into_uuid()
             .to_string(),
     )
+}
+
+/// What must hold for any start message: reading it never panics, a refusal says why, and what was read twice is the
+/// same. The first line is the content type, the second the message id, the rest the body.
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+#[cfg_attr(
+    not(feature = "fuzz"),
+    expect(unreachable_pub, reason = "exported for the fuzz target only")
+)]
+pub fn check_intake(bytes: &[u8]) {
+    let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
+    let mut line = || {
+        let line = String::from_utf8_lossy(parts.next()?).into_owned();
+        (!line.is_empty()).then_some(line)
+    };
+    let (content_type, message_id) = (line(), line());
+    let message = Incoming {
+        message_id,
+        content_type,
+        body: parts.next().unwrap_or_default().to_vec().into(),
+        ..Incoming::default()
+    };
+    let Ok(hub) = HubName::new("fuzz") else { return };
+    let read = || read(&hub, &message, ExecutionId::from_bits(1)).map_err(|refusal| refusal.reason);
+    let first = read();
+    assert_eq!(first, read(), "read twice");
+    if let Err(reason) = first {
+        assert!(reason.starts_with("[LH"), "{reason}");
+    }
 }
 
 #[cfg(test)]
@@ -326,10 +362,29 @@ mod tests {
     }
 
     #[test]
+    fn a_deep_body_is_refused_before_the_stack_ends() {
+        // {"orchestration": "a", "input": [[[…]]]}
+        let mut body = b"\x82\xadorchestration\xa1a\xa5input".to_vec();
+        body.extend(std::iter::repeat_n(0x91, 100_000));
+        let refusal = decode(&message("application/msgpack", body)).err().unwrap();
+        assert!(refusal.reason.contains("depth"), "{}", refusal.reason);
+    }
+
+    #[test]
     fn the_default_instance_id_follows_hub_and_start() {
         let start = StartId::new("m-1").unwrap();
         let id = |hub: &str| default_instance(&HubName::new(hub).unwrap(), &start).unwrap();
         assert_eq!(id("a"), id("a"));
         assert_ne!(id("a"), id("b"));
+    }
+
+    #[test]
+    fn every_start_message_of_the_corpus_is_read_or_refused() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/intake");
+        let files: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(files.len() >= 20, "the corpus is there");
+        for file in files {
+            check_intake(&std::fs::read(file.unwrap().path()).unwrap());
+        }
     }
 }

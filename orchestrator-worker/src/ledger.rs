@@ -11,6 +11,8 @@ use longhaul_shared::id::{EventSeq, Fingerprint, FunctionName, QueueName, TaskId
 use longhaul_shared::message::TaskIdentity;
 use longhaul_shared::time::Timestamp;
 
+use crate::mutant::{Broken, is_broken};
+
 /// The open tasks of one execution, folded from its events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
@@ -172,7 +174,8 @@ impl OpenTask {
             OpenKind::Activity { fingerprint, .. } | OpenKind::Inline { fingerprint } => *fingerprint,
             OpenKind::Timer { .. } => return false,
         };
-        self.scheduled_seq == identity.scheduled_seq && fingerprint == identity.fingerprint
+        is_broken(Broken::ResultMatchedByTaskOnly)
+            || (self.scheduled_seq == identity.scheduled_seq && fingerprint == identity.fingerprint)
     }
 }
 

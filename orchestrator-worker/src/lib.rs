@@ -12,6 +12,8 @@ mod decide;
 mod gather;
 mod ledger;
 mod session;
+mod suspect;
+mod tenure;
 
 mod executor;
 mod local_executor;
@@ -23,6 +25,7 @@ mod clock;
 mod consumer;
 mod dispatch;
 mod early;
+mod era;
 mod intake;
 mod ownership;
 mod rank;
@@ -30,6 +33,8 @@ mod rebuild;
 mod replay;
 mod timer_pump;
 mod weight;
+
+pub mod mutant;
 
 mod counters;
 mod settings;
@@ -40,3 +45,7 @@ pub use executor::{Executed, Execution, Executor, Refused, Warm};
 pub use local_executor::{LocalExecutor, Threads};
 pub use settings::Settings;
 pub use worker::{OrchestratorWorker, WorkerError};
+
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use intake::check_intake;

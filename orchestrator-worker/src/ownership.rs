@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, QueueName};
+use longhaul_shared::id::{LeaseToken, PartitionId};
 use longhaul_shared::port::{
-    BrokerError, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, StoreError, TaskHandle,
-    WorkerRow, within,
+    Era, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, TaskHandle, WorkerRow, within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -25,13 +24,12 @@ use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::dispatch::{Event, FencedNotice};
 use crate::early::{Abandoned, Early};
+use crate::era::{Eras, Missing};
 use crate::rank::owner_of;
 use crate::rebuild::Rebuild;
 use crate::relay::{Relay, Unsent};
 use crate::settings::Settings;
 
-/// The hub's first epoch: before it there were no queues, so nothing can have been lost with them.
-const FIRST_EPOCH: Epoch = Epoch(1);
 /// Longest wait for the outbox of a partition that is to be rebuilt.
 const OUTBOX_WAIT: Duration = Duration::from_secs(2);
 /// Delays between attempts to rebuild.
@@ -51,10 +49,9 @@ pub(crate) struct Ownership {
     pub(crate) counters: Arc<Counters>,
     pub(crate) owned: BTreeMap<PartitionId, Owned>,
     pub(crate) live: Vec<WorkerRow>,
+    pub(crate) eras: Eras,
+    pub(crate) missing: Missing,
     pub(crate) early: Early,
-    pub(crate) epoch: Epoch,
-    /// The broker connection for which the epoch was last checked.
-    pub(crate) checked_generation: Option<u64>,
 }
 
 /// A partition under lease.
@@ -66,8 +63,8 @@ pub(crate) struct Owned {
     told_consuming: bool,
     stop: CancellationToken,
     consumer: TaskHandle,
-    rebuilt: Epoch,
-    rebuilding: Option<(Epoch, TaskHandle)>,
+    rebuilt: Era,
+    rebuilding: Option<(Era, TaskHandle)>,
 }
 
 impl Ownership {
@@ -80,7 +77,8 @@ impl Ownership {
                 renew_at = runtime.now().plus(self.settings.lease_renew);
                 self.renew().await;
             }
-            self.check_epoch().await;
+            self.eras.check().await;
+            self.rebuild_where_needed();
             self.balance().await;
             if self.follow_the_gone().await {
                 renew_at = runtime.now();
@@ -119,10 +117,11 @@ impl Ownership {
             }
             Err(error) => tracing::warn!(%error, "the list of workers could not be read"),
         }
-        match self.ports.store.time().await {
-            Ok(now) => self.clock.set(now),
-            Err(error) => tracing::warn!(%error, "the store's clock could not be read"),
+        let pulse = self.ports.store.pulse().await;
+        if let Ok(pulse) = &pulse {
+            self.clock.set(pulse.time);
         }
+        self.eras.heard(pulse);
         let asked = self.ports.runtime.now();
         let renewals: Vec<_> = self
             .owned
@@ -310,13 +309,14 @@ impl Ownership {
                 rebuilt,
             }) => {
                 tracing::debug!(%partition, after_expiry, "partition acquired");
-                let unsent = match self.must_rebuild(rebuilt) {
+                let unsent = match self.eras.must_rebuild(&rebuilt) {
                     true => Some(self.unsent(partition, &token).await?),
                     false => None,
                 };
                 Some(Taken {
                     partition,
                     token,
+                    after_expiry,
                     rebuilt,
                     asked,
                     unsent,
@@ -331,10 +331,6 @@ impl Ownership {
                 None
             }
         }
-    }
-
-    fn must_rebuild(&self, rebuilt: Epoch) -> bool {
-        rebuilt.max(FIRST_EPOCH) < self.epoch
     }
 
     /// What the outbox will send anyway. Without it nothing can be sent again: the lease is given back.
@@ -357,6 +353,7 @@ impl Ownership {
         let Taken {
             partition,
             token,
+            after_expiry,
             rebuilt,
             asked,
             unsent,
@@ -369,6 +366,7 @@ impl Ownership {
             .send(Event::Acquired {
                 partition,
                 token: token.clone(),
+                after_expiry,
                 unsent,
             })
             .await;
@@ -380,6 +378,7 @@ impl Ownership {
             prefetch: self.settings.control_prefetch,
             events: self.events.clone(),
             consuming: Arc::clone(&consuming),
+            missing: self.missing.clone(),
             stop: stop.clone(),
         };
         let consumer = self
@@ -390,7 +389,7 @@ impl Ownership {
         let rebuilding = rebuilds.then(|| {
             let rebuild = self.rebuild(partition, token.clone());
             (
-                self.epoch,
+                self.eras.now().clone(),
                 self.ports
                     .runtime
                     .spawn("rebuild", Box::pin(until_rebuilt(rebuild))),
@@ -416,7 +415,7 @@ impl Ownership {
             counters: Arc::clone(&self.counters),
             partition,
             token,
-            epoch: self.epoch,
+            era: self.eras.now().clone(),
         }
     }
 
@@ -467,37 +466,13 @@ impl Ownership {
         }
     }
 
-    /// Looks, once per connection, whether the broker still has its data; if not, raises the epoch and has every
-    /// partition rebuilt.
-    async fn check_epoch(&mut self) {
-        let generation = self.ports.broker.connection_generation();
-        if self.checked_generation == Some(generation) {
-            return;
-        }
-        match settle_epoch(&self.ports, self.epoch, self.partitions).await {
-            Ok(epoch) => {
-                self.epoch = epoch;
-                self.checked_generation = Some(generation);
-                self.rebuild_where_needed();
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "the broker's epoch could not be checked; tried again")
-            }
-        }
-    }
-
-    /// Rebuilds the partitions held while the epoch rose.
+    /// Rebuilds the partitions held while the era changed.
     fn rebuild_where_needed(&mut self) {
-        let in_hand = |owned: &Owned| {
-            owned
-                .rebuilding
-                .as_ref()
-                .map_or(owned.rebuilt, |(epoch, _)| *epoch)
+        let is_behind = |owned: &Owned| {
+            let in_hand = owned.rebuilding.as_ref().map(|(era, _)| era);
+            self.eras.must_rebuild(in_hand.unwrap_or(&owned.rebuilt))
         };
-        let behind = self
-            .owned
-            .iter()
-            .filter(|(_, owned)| self.must_rebuild(in_hand(owned)));
+        let behind = self.owned.iter().filter(|(_, owned)| is_behind(owned));
         let behind: Vec<_> = behind
             .map(|(partition, owned)| (*partition, owned.token.clone()))
             .collect();
@@ -518,7 +493,7 @@ impl Ownership {
             };
             let handle = self.ports.runtime.spawn("rebuild", Box::pin(task));
             if let Some(owned) = self.owned.get_mut(&partition) {
-                owned.rebuilding = Some((self.epoch, handle));
+                owned.rebuilding = Some((self.eras.now().clone(), handle));
             }
         }
     }
@@ -538,40 +513,10 @@ async fn until_rebuilt(rebuild: Rebuild) {
 struct Taken {
     partition: PartitionId,
     token: LeaseToken,
-    rebuilt: Epoch,
+    /// Whether the owner before did not give it back.
+    after_expiry: bool,
+    rebuilt: Era,
     asked: Monotonic,
     /// What the outbox will send anyway, if the partition is to be rebuilt.
     unsent: Option<Arc<Unsent>>,
-}
-
-/// Why the epoch could not be settled.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EpochError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-}
-
-/// The epoch whose marker the broker holds, after raising it if the marker of `known` is gone. The marker is
-/// looked for before anything is declared.
-///
-/// # Errors
-/// [`EpochError`]: to be settled again.
-pub(crate) async fn settle_epoch(ports: &Ports, known: Epoch, partitions: u16) -> Result<Epoch, EpochError> {
-    let mut epoch = known;
-    while !ports.broker.has_epoch(epoch).await? {
-        let is_loss = epoch >= FIRST_EPOCH;
-        let next = Epoch(epoch.0 + 1);
-        // The marker is left before the number is raised: whoever reads the number finds its marker, also a worker
-        // that starts at the same time. Another may have raised it further meanwhile.
-        ports.broker.declare(partitions, &[QueueName::default()]).await?;
-        ports.broker.declare_epoch(next).await?;
-        epoch = ports.store.advance_epoch(epoch).await?;
-        if is_loss {
-            tracing::warn!(%epoch, "the broker has lost its queues; everything open is sent again");
-        }
-    }
-    ports.broker.declare(partitions, &[]).await?;
-    Ok(epoch)
 }

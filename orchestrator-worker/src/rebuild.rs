@@ -1,13 +1,13 @@
-//! Owns the answer to a broker that lost its data: everything open in a partition is sent again.
-//! Never runs without evidence: only the missing marker of an epoch sets it off.
+//! Owns the answer to a loss, the broker's or the store's: everything open in a partition is sent again.
+//! Never runs without evidence: only another era sets it off.
 //!
 //! No task is sent twice by it: one whose work item still waits in the outbox is left to the relay, and an
 //! instance sends its open tasks again at most once a rebuild, in its first turn, before it takes new steps.
 
 use std::sync::Arc;
 
-use longhaul_shared::id::{Epoch, InstanceId, LeaseToken, PartitionId};
-use longhaul_shared::port::{Acker, DeliveryTag, PageRequest, Ports, StoreError};
+use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId};
+use longhaul_shared::port::{Acker, DeliveryTag, Era, PageRequest, Ports, StoreError};
 use tokio::sync::mpsc;
 
 use crate::counters::Counters;
@@ -24,12 +24,12 @@ pub(crate) struct Rebuild {
     pub(crate) counters: Arc<Counters>,
     pub(crate) partition: PartitionId,
     pub(crate) token: LeaseToken,
-    pub(crate) epoch: Epoch,
+    pub(crate) era: Era,
 }
 
 impl Rebuild {
     /// Has every open instance of the partition looked at, since each sends its open tasks again in its next turn
-    /// ([`Event::Rebuilding`] has said so); then writes down that this epoch is dealt with. If the partition is
+    /// ([`Event::Rebuilding`] has said so); then writes down that this era is dealt with. If the partition is
     /// lost on the way, the next owner begins anew.
     ///
     /// # Errors
@@ -53,11 +53,11 @@ impl Rebuild {
         if self
             .ports
             .store
-            .mark_rebuilt(partition, &self.token, self.epoch)
+            .mark_rebuilt(partition, &self.token, &self.era)
             .await?
         {
             self.counters.rebuilt.one();
-            tracing::debug!(%partition, epoch = %self.epoch, instances, "everything open was sent again");
+            tracing::debug!(%partition, epoch = %self.era.epoch, instances, "everything open was sent again");
         }
         let _ = self.events.send(Event::Rebuilt { partition }).await;
         Ok(())

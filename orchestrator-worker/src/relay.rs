@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
 use crate::counters::Counters;
+use crate::era::Missing;
+use crate::mutant::{Broken, is_broken};
 
 /// Most messages handed to the broker at once.
 const BATCH_MAX: usize = 256;
@@ -65,6 +67,7 @@ impl Relay {
     /// A handle and the loop behind it, to be run as a task.
     pub(crate) fn new(
         ports: Ports,
+        missing: Missing,
         committer: Committer,
         counters: Arc<Counters>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
@@ -73,6 +76,7 @@ impl Relay {
         let held = Arc::new(AtomicUsize::new(0));
         let relaying = Loop {
             ports,
+            missing,
             committer,
             counters,
             inbox,
@@ -107,7 +111,8 @@ impl Relay {
     }
 
     /// Searches the outbox of a partition and tells which tasks' work items are still to be published: whoever
-    /// sends lost work again must leave these out. `None` if the outbox could not be read.
+    /// sends lost work again must leave these out. Waits for the broker's answers to what it was handed before: a
+    /// broker that is gone may have confirmed it. `None` if the outbox could not be read.
     pub(crate) async fn unsent(&self, partition: PartitionId, token: &LeaseToken) -> Option<Unsent> {
         let (then, unsent) = oneshot::channel();
         self.request(Request::Search {
@@ -158,6 +163,8 @@ struct Held {
     token: LeaseToken,
     /// On their way to the broker.
     unconfirmed: BTreeMap<MessageId, Publication>,
+    /// Of these, the ones handed to the broker and not answered.
+    handed_over: BTreeSet<MessageId>,
     /// Confirmed, but perhaps still in the outbox: not to be published when a search finds them there. With the
     /// number of the last search begun before the confirm.
     confirmed: BTreeMap<MessageId, u64>,
@@ -167,8 +174,17 @@ struct Held {
     found: Option<BTreeSet<MessageId>>,
     /// Who waits for that search.
     then: Vec<oneshot::Sender<Unsent>>,
+    /// Who waits for answers, the search being over.
+    asking: Vec<Asking>,
     /// Who waits until everything is confirmed.
     draining: Vec<oneshot::Sender<()>>,
+}
+
+/// Somebody wants to know what will still be published.
+struct Asking {
+    /// What the broker had been handed when the search was over: its answer may be that of a broker that is gone.
+    unanswered: BTreeSet<MessageId>,
+    then: oneshot::Sender<Unsent>,
 }
 
 impl Held {
@@ -176,10 +192,12 @@ impl Held {
         Self {
             token,
             unconfirmed: BTreeMap::new(),
+            handed_over: BTreeSet::new(),
             confirmed: BTreeMap::new(),
             searches: 0,
             found: None,
             then: Vec::new(),
+            asking: Vec::new(),
             draining: Vec::new(),
         }
     }
@@ -189,6 +207,40 @@ impl Held {
             for drained in self.draining.drain(..) {
                 // Whoever waited may have run out of patience.
                 let _ = drained.send(());
+            }
+        }
+    }
+
+    /// The broker has answered for a message.
+    fn answered(&mut self, id: MessageId, is_confirmed: bool) {
+        self.handed_over.remove(&id);
+        for asking in &mut self.asking {
+            asking.unanswered.remove(&id);
+        }
+        if is_confirmed {
+            self.unconfirmed.remove(&id);
+            self.confirmed.insert(id, self.searches);
+        }
+    }
+
+    /// Those who waited for the search now wait for the answers that are out.
+    fn ask(&mut self) {
+        let unanswered = &self.handed_over;
+        self.asking.extend(self.then.drain(..).map(|then| Asking {
+            unanswered: unanswered.clone(),
+            then,
+        }));
+    }
+
+    fn tell_unsent(&mut self) {
+        for at in (0..self.asking.len()).rev() {
+            if self
+                .asking
+                .get(at)
+                .is_some_and(|asking| asking.unanswered.is_empty())
+            {
+                // A rebuild that was stopped does not listen any more.
+                let _ = self.asking.swap_remove(at).then.send(self.unsent());
             }
         }
     }
@@ -223,6 +275,7 @@ impl Held {
 
 struct Loop {
     ports: Ports,
+    missing: Missing,
     committer: Committer,
     counters: Arc<Counters>,
     inbox: mpsc::UnboundedReceiver<Request>,
@@ -324,8 +377,13 @@ impl Loop {
         then: Option<oneshot::Sender<Unsent>>,
     ) {
         let held = self.held_under(partition, &token);
+        if then.is_some() {
+            // Something was lost: what was confirmed may be gone, and a store that fell behind may hold again what
+            // had left it. Nothing counts as sent.
+            held.confirmed.clear();
+        }
         held.then.extend(then);
-        if held.found.is_none() {
+        if held.found.is_none() && !is_broken(Broken::OutboxNotSearched) {
             held.searches += 1;
             held.found = Some(BTreeSet::new());
             self.searching
@@ -359,7 +417,11 @@ impl Loop {
             let next = page(self.ports.clone(), partition, token.clone(), outbox.next);
             self.searching.push(Box::pin(next));
         }
-        self.enqueue(partition, &token, outbox.messages);
+        let is_new = |message: &Publication| !held.confirmed.contains_key(&message.id);
+        // Whoever held the partition before may have published it, and somebody may have begun it.
+        let unknown = outbox.messages.into_iter().filter(is_new);
+        let unknown = unknown.map(codec::published_again).collect();
+        self.enqueue(partition, &token, unknown);
         if is_last {
             self.end_search(partition, token).await;
         }
@@ -370,15 +432,8 @@ impl Loop {
             return;
         };
         let left = held.searched();
-        let unsent = if held.then.is_empty() {
-            Unsent::new()
-        } else {
-            held.unsent()
-        };
-        for then in held.then.drain(..) {
-            // A rebuild that was stopped does not listen any more.
-            let _ = then.send(unsent.clone());
-        }
+        held.ask();
+        held.tell_unsent();
         if !left.is_empty() {
             self.committer.confirmed(partition, token, left).await;
         }
@@ -395,8 +450,14 @@ impl Loop {
         while self.publishing.len() < BATCHES_MAX && !self.queue.is_empty() {
             let count = self.queue.len().min(BATCH_MAX);
             let batch: Vec<Sent> = self.queue.drain(..count).collect();
+            for (partition, token, message) in &batch {
+                if let Some(held) = self.held.get_mut(partition).filter(|held| held.token == *token) {
+                    held.handed_over.insert(message.id);
+                }
+            }
             let ports = self.ports.clone();
-            self.publishing.push(Box::pin(publish(ports, batch)));
+            let lost = self.missing.clone();
+            self.publishing.push(Box::pin(publish(ports, lost, batch)));
         }
     }
 
@@ -408,10 +469,9 @@ impl Loop {
             let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == token) else {
                 continue;
             };
+            held.answered(message.id, result.is_ok());
             match result {
                 Ok(()) => {
-                    held.unconfirmed.remove(&message.id);
-                    held.confirmed.insert(message.id, held.searches);
                     confirmed
                         .entry(partition)
                         .or_insert_with(|| (token, Vec::new()))
@@ -433,7 +493,10 @@ impl Loop {
             self.counters.confirmed.many(messages.len() as u64);
             self.committer.confirmed(partition, token, messages).await;
         }
-        self.held.values_mut().for_each(Held::tell_drained);
+        for held in self.held.values_mut() {
+            held.tell_unsent();
+            held.tell_drained();
+        }
         match failure {
             Some(error) => {
                 self.delay = (self.delay * 2).clamp(RETRY_FIRST, RETRY_MAX);
@@ -452,19 +515,38 @@ impl Loop {
     }
 }
 
-async fn publish(ports: Ports, batch: Vec<Sent>) -> Answers {
+async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>) -> Answers {
     let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
     ports.runtime.reached(Step::RelayPublishing);
     let mut results = ports.broker.publish(messages).await;
     let missing = missing_queues(&results);
     if !missing.is_empty() {
-        // A task queue is declared by its first message.
-        match ports.broker.declare(0, &missing).await {
+        let new = note(&ports, &lost, missing).await;
+        match ports.broker.declare(0, &new).await {
             Ok(()) => results = publish_returned(&ports, &batch, results).await,
             Err(error) => tracing::warn!(%error, "task queues could not be declared"),
         }
     }
     batch.into_iter().zip(results).collect()
+}
+
+/// The queues that nobody has declared yet: a task queue is declared by its first message. One that was declared
+/// and is not there was lost, with what was in it; to declare it again here would hide that.
+async fn note(ports: &Ports, lost: &Missing, queues: Vec<QueueName>) -> Vec<QueueName> {
+    let mut new = Vec::new();
+    for queue in queues {
+        if queue == QueueName::default() {
+            // It is declared with the hub.
+            lost.tell(Destination::Work(queue));
+            continue;
+        }
+        match ports.store.note_queue(&queue).await {
+            Ok(true) => new.push(queue),
+            Ok(false) => lost.tell(Destination::Work(queue)),
+            Err(error) => tracing::warn!(%queue, %error, "the task queue could not be noted; tried again"),
+        }
+    }
+    new
 }
 
 fn missing_queues(results: &[Result<(), PublishError>]) -> Vec<QueueName> {
@@ -517,6 +599,12 @@ async fn page(ports: Ports, partition: PartitionId, token: LeaseToken, cursor: O
 
 #[cfg(test)]
 mod tests {
+    use longhaul_shared::id::{Dispatch, EventSeq, ExecutionId, Fingerprint, FunctionName, InstanceId};
+    use longhaul_shared::message::{BODY_VERSION, TaskIdentity, WorkItem};
+    use longhaul_shared::payload::Payload;
+    use longhaul_shared::time::Timestamp;
+    use longhaul_shared::trace::TraceContext;
+
     use super::*;
 
     #[test]
@@ -540,5 +628,60 @@ mod tests {
         held.found = Some(BTreeSet::new());
         assert!(held.searched().is_empty());
         assert!(held.confirmed.is_empty(), "gone from the outbox: forgotten");
+    }
+
+    fn work(task: u32) -> Publication {
+        let item = WorkItem {
+            version: BODY_VERSION,
+            identity: TaskIdentity {
+                key: key(),
+                task: TaskId(task),
+                scheduled_seq: EventSeq(u64::from(task)),
+                fingerprint: Fingerprint(0),
+            },
+            overran: 0,
+            resent: false,
+            dispatch: Dispatch(1),
+            times_not_hosted: 0,
+            name: FunctionName::new("f").unwrap(),
+            queue: QueueName::default(),
+            reply_to: PartitionId(0),
+            input: Payload::unit(),
+            timeout_micros: None,
+            tags: BTreeMap::new(),
+            trace: TraceContext::default(),
+            scheduled: Timestamp::default(),
+        };
+        codec::work_message(&item, Timestamp::default())
+    }
+
+    fn key() -> ExecutionKey {
+        ExecutionKey {
+            instance: InstanceId::new("a").unwrap(),
+            execution: ExecutionId::from_bits(1),
+        }
+    }
+
+    #[test]
+    fn what_a_broker_that_is_gone_has_confirmed_is_not_left_to_the_relay() {
+        let mut held = Held::under(LeaseToken::from("t"));
+        let [confirmed, refused, queued] = [work(1), work(2), work(3)];
+        for message in [&confirmed, &refused, &queued] {
+            held.unconfirmed.insert(message.id, message.clone());
+        }
+        held.handed_over.extend([confirmed.id, refused.id]);
+
+        let (then, mut unsent) = oneshot::channel();
+        held.then.push(then);
+        held.ask();
+        held.tell_unsent();
+        assert!(unsent.try_recv().is_err(), "two answers are out");
+        held.answered(confirmed.id, true);
+        held.tell_unsent();
+        assert!(unsent.try_recv().is_err(), "one answer is out");
+        held.answered(refused.id, false);
+        held.tell_unsent();
+        let left_out = unsent.try_recv().unwrap();
+        assert_eq!(left_out, BTreeSet::from([(key(), TaskId(2)), (key(), TaskId(3))]));
     }
 }

@@ -7,11 +7,13 @@ use longhaul_shared::commit::RowChange;
 use longhaul_shared::history::{ExecutionStarted, HistoryEvent};
 use longhaul_shared::id::{CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
+use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
 
 use crate::executor::Warm;
 use crate::ledger::Ledger;
 use crate::replay::Replay;
+use crate::tenure::Tenure;
 
 /// What is known of an execution, as of its last commit.
 pub(crate) struct Session {
@@ -31,19 +33,33 @@ pub(crate) struct Session {
     pub(crate) past: Vec<HistoryEvent>,
     /// What admitted them, for as long as they are held.
     pub(crate) replay: Option<Replay>,
-    /// Activities that came back as not hosted: how often, and what is waited for.
+    /// Activities that nobody works on: how often they came back as not hosted, and what is waited for.
     pub(crate) not_hosted: BTreeMap<TaskId, (u32, WaitingFor)>,
     /// Inline steps that run now.
     pub(crate) inline_running: BTreeSet<TaskId>,
     /// How often in a row the execution could not go on.
     pub(crate) times_blocked: u32,
+    /// Attempts at it that were counted since its last commit.
+    pub(crate) attempts: u32,
+    /// Whether the next attempt is to be counted.
+    pub(crate) suspect: bool,
+    /// When its row last changed: no later turn is of an earlier time, whatever this worker's clock shows.
+    pub(crate) not_before: Timestamp,
 }
 
 impl Session {
-    /// The session of an instance as it was just read, history included.
-    pub(crate) fn load(partition: PartitionId, row: InstanceRow, past: Vec<HistoryEvent>) -> Self {
+    /// The session of an instance as it was just read, history included, under this lease.
+    pub(crate) fn load(
+        partition: PartitionId,
+        tenure: &Tenure,
+        row: InstanceRow,
+        past: Vec<HistoryEvent>,
+    ) -> Self {
         let mut ledger = Ledger::default();
         ledger.record(&past);
+        // The last sign of life: commits without events may have been made without running its code.
+        let suspect = tenure.suspects(ledger.last_time().max(row.created));
+        let not_here = parked_task(&ledger, row.waiting_for.as_ref());
         let start = (!ledger.is_started()).then(|| ExecutionStarted {
             name: row.name.clone(),
             version: row.version,
@@ -68,9 +84,12 @@ impl Session {
             warm: None,
             past,
             replay: None,
-            not_hosted: BTreeMap::new(),
+            not_hosted: not_here.into_iter().collect(),
             inline_running: BTreeSet::new(),
             times_blocked: 0,
+            attempts: row.attempts,
+            suspect,
+            not_before: row.changed,
         }
     }
 
@@ -80,14 +99,31 @@ impl Session {
         self.ledger.record(events);
         self.status = row.status;
         self.waiting_for.clone_from(&row.waiting_for);
+        self.not_before = self.not_before.max(row.changed);
         if self.ledger.is_started() {
             self.start = None;
         }
     }
 
+    /// Takes in that the code ran and the worker lives.
+    pub(crate) fn survived(&mut self) {
+        self.attempts = 0;
+        self.suspect = false;
+    }
+
     /// Whether the executor has its memory of this execution.
     pub(crate) fn is_warm(&self) -> bool {
         self.warm.is_some()
+    }
+}
+
+/// The parked task that the row tells of, if it is still open.
+fn parked_task(ledger: &Ledger, waiting_for: Option<&WaitingFor>) -> Option<(TaskId, (u32, WaitingFor))> {
+    match waiting_for {
+        Some(parked @ WaitingFor::ParkedTask { task, .. }) => {
+            ledger.open_task(*task).map(|_| (*task, (0, parked.clone())))
+        }
+        _ => None,
     }
 }
 
@@ -166,14 +202,22 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
-    use longhaul_shared::payload::Payload;
-    use longhaul_shared::time::Timestamp;
-
     use super::*;
 
     fn session(text: &str) -> Session {
-        let row = InstanceRow {
+        let tenure = Tenure {
+            token: longhaul_shared::id::LeaseToken::new(1, 1),
+            unclean_since: None,
+        };
+        Session::load(PartitionId(0), &tenure, sample_row(text), Vec::new())
+    }
+
+    fn sample_row(text: &str) -> InstanceRow {
+        use longhaul_shared::id::{EventSeq, ExecutionId, StartId};
+        use longhaul_shared::payload::Payload;
+        use longhaul_shared::time::Timestamp;
+
+        InstanceRow {
             id: InstanceId::new(text).unwrap(),
             name: FunctionName::new("f").unwrap(),
             version: None,
@@ -189,10 +233,10 @@ mod tests {
             output: None,
             failure: None,
             waiting_for: None,
+            attempts: 0,
             tags: BTreeMap::new(),
             trace: TraceContext::default(),
-        };
-        Session::load(PartitionId(0), row, Vec::new())
+        }
     }
 
     #[test]

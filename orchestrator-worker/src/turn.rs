@@ -29,10 +29,13 @@ use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
+use crate::mutant::{Broken, is_broken};
 use crate::relay::{Relay, Unsent};
 use crate::replay::Replays;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::suspect::{Alone, Company, Presence, Vetted, vet};
+use crate::tenure::Tenure;
 use crate::weight::history_bytes;
 
 /// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
@@ -52,6 +55,8 @@ pub(crate) struct Host {
     pub(crate) settings: Settings,
     /// Bounds the histories being read and replayed at once.
     pub(crate) replays: Replays,
+    /// Who may run beside whom.
+    pub(crate) company: Company,
 }
 
 /// The end of a turn.
@@ -62,6 +67,8 @@ pub(crate) struct Turned {
     pub(crate) session: Option<Session>,
     /// Inline steps to run now.
     pub(crate) inline: Vec<InlineStep>,
+    /// Kept while the inline steps of a suspect run, but not for ever.
+    pub(crate) alone: Option<Alone>,
     /// Timers among the inputs.
     pub(crate) timers: usize,
     /// The earliest timer that the turn has set.
@@ -78,7 +85,7 @@ pub(crate) struct InlineStep {
     pub(crate) run: BoxFuture<'static, Result<Payload, Failure>>,
 }
 
-/// Runs one turn of one instance of a partition held under this token. With `resend`, its open tasks are sent
+/// Runs one turn of one instance of a partition held under this lease. With `resend`, its open tasks are sent
 /// again, but for these.
 ///
 /// # Cancel safety
@@ -86,7 +93,7 @@ pub(crate) struct InlineStep {
 #[tracing::instrument(level = "debug", skip_all, fields(instance_id = %work.instance, partition = %work.partition))]
 pub(crate) async fn turn(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     work: Work,
     session: Option<Session>,
     resend: Option<&Unsent>,
@@ -105,13 +112,14 @@ pub(crate) async fn turn(
         partition,
         session: None,
         inline: Vec::new(),
+        alone: None,
         next_due: None,
         settled: false,
         fenced: false,
     };
     let mut warm = session;
     for _ in 0..CONFLICTS_MAX {
-        match attempt(host, token, &mut turned, &inputs, warm.take(), resend).await {
+        match attempt(host, tenure, &mut turned, &inputs, warm.take(), resend).await {
             Ok(Attempt::Settled) => {
                 host.ports.runtime.reached(Step::TurnSettling);
                 settle(inputs);
@@ -119,7 +127,12 @@ pub(crate) async fn turn(
                 turned.settled = true;
                 return turned;
             }
-            Ok(Attempt::Stale) => host.relay.search(partition, token),
+            Ok(Attempt::Stale) => {
+                host.relay.search(partition, &tenure.token);
+                if is_broken(Broken::SessionKeptAfterConflict) {
+                    warm = turned.session.take();
+                }
+            }
             Ok(Attempt::Fenced) => {
                 turned.fenced = true;
                 return turned;
@@ -147,16 +160,24 @@ enum Attempt {
 
 async fn attempt(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     turned: &mut Turned,
     inputs: &[Input],
     warm: Option<Session>,
     resend: Option<&Unsent>,
 ) -> Result<Attempt, Stopped> {
+    let token = &tenure.token;
     // 1. Load: the session of the last turn, or row and history; the inbox, if somebody said to look.
     let was_warm = warm.as_ref().is_some_and(Session::is_warm);
-    let Some((mut session, inbox)) =
-        open(host, &turned.instance.clone(), turned.partition, inputs, warm).await
+    let Some((mut session, inbox)) = open(
+        host,
+        tenure,
+        &turned.instance.clone(),
+        turned.partition,
+        inputs,
+        warm,
+    )
+    .await
     else {
         forget_inputs_of_the_gone(host, token, turned.partition, inputs).await;
         return Ok(Attempt::Settled);
@@ -177,13 +198,13 @@ async fn attempt(
     drop_stale_timers(host, token, turned.partition, &admitted).await;
     host.ports.runtime.reached(Step::TurnLoaded);
 
-    go_on(host, token, turned, session, admitted).await
+    go_on(host, tenure, turned, session, admitted).await
 }
 
 /// The second half of an attempt, once it is known what is news.
 async fn go_on(
     host: &Host,
-    token: &LeaseToken,
+    tenure: &Tenure,
     turned: &mut Turned,
     mut session: Session,
     admitted: Admitted,
@@ -192,22 +213,23 @@ async fn go_on(
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
     let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
-    let resends = scheduled_events(
-        host,
-        &session.key.clone(),
-        admitted.resend_places(&session),
-        &past,
-    )
-    .await;
+    let places = admitted.resend_places(&session);
+    let resends = scheduled_events(host, &session.key, places, &past).await;
     host.counters.resent.many(resends.len() as u64);
+    let token = &tenure.token;
     let mut actions = Vec::new();
+    let mut presence = None;
     if needs_code {
-        let executed = execute(host, &mut session, past, events.clone()).await;
+        let ran = run_code(host, tenure, &mut session, past, events.clone()).await;
         // The past is gone; what is left of it is in the author's future.
         drop(replay);
-        match executed {
-            Ok(wanted) => actions = wanted,
-            Err(blocked) => return set_aside(host, token, turned, session, admitted, resends, blocked).await,
+        match ran {
+            Ran::Wants(wanted, in_company) => (actions, presence) = (wanted, in_company),
+            Ran::Blocked(blocked) => {
+                return set_aside(host, token, turned, session, admitted, resends, blocked).await;
+            }
+            Ran::Fenced => return Ok(Attempt::Fenced),
+            Ran::Gone => return Ok(Attempt::Stale),
         }
     }
 
@@ -236,7 +258,7 @@ async fn go_on(
     for part in parts {
         match commit_and_relay(host, turned, &mut session, part).await? {
             CommitOutcome::Applied | CommitOutcome::Duplicate => {}
-            CommitOutcome::Conflict => return Ok(Attempt::Stale),
+            CommitOutcome::Conflict => return Ok(stale(turned, session)),
             CommitOutcome::Fenced => return Ok(Attempt::Fenced),
         }
     }
@@ -247,9 +269,20 @@ async fn go_on(
     if !session.status.is_terminal() {
         session.inline_running.extend(inline.iter().map(|step| step.task));
         turned.inline = inline;
+        if let Some(Presence::Alone(alone)) = presence {
+            turned.alone = Some(alone);
+        }
         turned.session = Some(session);
     }
     Ok(Attempt::Settled)
+}
+
+/// The store knows more than the session, which is of no use any more.
+fn stale(turned: &mut Turned, session: Session) -> Attempt {
+    if is_broken(Broken::SessionKeptAfterConflict) {
+        turned.session = Some(session);
+    }
+    Attempt::Stale
 }
 
 /// Commits one part and hands what it sends to the relay.
@@ -264,6 +297,7 @@ async fn commit_and_relay(
     let row = part.row.clone();
     let number = part.expected.next();
     let sends = part.outbox_add.clone();
+    let survived = part.survived;
     let earliest = part.timers_add.iter().map(|timer| timer.due).min();
     part.outbox_remove.clear();
 
@@ -273,6 +307,9 @@ async fn commit_and_relay(
         host.ports.runtime.reached(Step::TurnCommitted);
         warn_of_long_history(session, events.len() as u64);
         session.committed(number, &events, &row);
+        if survived {
+            session.survived();
+        }
         host.relay.publish(turned.partition, &token, sends);
         host.ports.runtime.reached(Step::TurnRelayed);
         turned.next_due = turned.next_due.into_iter().chain(earliest).min();
@@ -295,6 +332,7 @@ fn warn_of_long_history(session: &Session, new: u64) {
 /// The session to go on with and the unread inbox; `None` if there is no such instance or it has ended.
 async fn open(
     host: &Host,
+    tenure: &Tenure,
     instance: &InstanceId,
     partition: PartitionId,
     inputs: &[Input],
@@ -324,7 +362,7 @@ async fn open(
     if loaded.row.status.is_terminal() {
         return None;
     }
-    let mut session = Session::load(partition, loaded.row, loaded.history);
+    let mut session = Session::load(partition, tenure, loaded.row, loaded.history);
     session.times_blocked = times_blocked;
     session.replay = Some(replay);
     Some((session, loaded.inbox))
@@ -433,6 +471,39 @@ struct Blocked {
     waiting_for: WaitingFor,
 }
 
+/// What came of the wish to run an instance's code.
+enum Ran {
+    /// What it wants, and in whose company it ran.
+    Wants(Vec<Action>, Option<Presence>),
+    Blocked(Blocked),
+    Fenced,
+    Gone,
+}
+
+/// Has the author's code see the events, unless it has killed too many workers.
+async fn run_code(
+    host: &Host,
+    tenure: &Tenure,
+    session: &mut Session,
+    past: Vec<HistoryEvent>,
+    new: Vec<HistoryEvent>,
+) -> Ran {
+    // Code that is not here kills nobody.
+    let vetted = match host.executor.is_hosted(&session.name) {
+        true => vet(&host.ports, &host.company, tenure, session).await,
+        false => Vetted::May(None),
+    };
+    match vetted {
+        Vetted::May(presence) => match execute(host, session, past, new).await {
+            Ok(actions) => Ran::Wants(actions, presence),
+            Err(blocked) => Ran::Blocked(blocked),
+        },
+        Vetted::Stuck { attempts, now } => Ran::Blocked(stuck(host, session, attempts, now).await),
+        Vetted::Fenced => Ran::Fenced,
+        Vetted::Gone => Ran::Gone,
+    }
+}
+
 /// Has the author's code see the events; its memory is gone if it refuses.
 async fn execute(
     host: &Host,
@@ -472,6 +543,29 @@ async fn execute(
     }
 }
 
+/// Parks an instance at which too many attempts are counted, unless that is done already, and says why.
+async fn stuck(host: &Host, session: &mut Session, attempts: u32, now: bool) -> Blocked {
+    let code = code::INSTANCE_STUCK;
+    let message = format!(
+        "[{code}] {attempts} attempts to run instance {} (orchestration {}) were begun and none came to an end: its \
+         worker died each time.\n\
+         Look for an abort, a stack overflow or endless memory in it; then `longhaul parked requeue`.",
+        session.key.instance, session.name
+    );
+    if now || !matches!(session.waiting_for, Some(WaitingFor::Stuck { .. })) {
+        let (partition, instance) = (session.partition, session.key.instance.clone());
+        let parked = codec::parked_instance(partition, instance, code, message.clone(), host.clock.now());
+        host.ports.park(parked).await;
+        host.counters.instances_parked.one();
+    }
+    let waiting_for = WaitingFor::Stuck {
+        code: code.to_string(),
+        message: message.clone(),
+        attempts,
+    };
+    Blocked { message, waiting_for }
+}
+
 /// Keeps what came for later and says what the instance waits for; its history stays as it is.
 async fn set_aside(
     host: &Host,
@@ -484,12 +578,22 @@ async fn set_aside(
 ) -> Result<Attempt, Stopped> {
     session.times_blocked = session.times_blocked.saturating_add(1);
     session.warm = None;
-    let retry_after = host.settings.retry_delay(session.times_blocked);
+    let is_stuck = matches!(blocked.waiting_for, WaitingFor::Stuck { .. });
+    let (retry_after, what_next) = if is_stuck {
+        let rest = host.settings.retry_max;
+        (rest, "The instance is parked until it is requeued.".to_owned())
+    } else {
+        let delay = host.settings.retry_delay(session.times_blocked);
+        let tried = format!(
+            "The instance waits; it is tried again in {delay:?} and whenever a worker takes its partition over."
+        );
+        (delay, tried)
+    };
     if session.waiting_for.as_ref() != Some(&blocked.waiting_for) {
         tracing::warn!(
             instance_id = %session.key.instance,
             orchestration = %session.name,
-            "{}\nThe instance waits; it is tried again in {retry_after:?} and whenever a worker takes its partition over.",
+            "{}\n{what_next}",
             blocked.message
         );
     }
@@ -506,7 +610,8 @@ async fn set_aside(
     );
     match commit_and_relay(host, turned, &mut session, commit).await? {
         CommitOutcome::Applied | CommitOutcome::Duplicate => {
-            turned.session = Some(session);
+            // What is parked is read anew each time, so that a requeue is noticed.
+            turned.session = (!is_stuck).then_some(session);
             Ok(Attempt::Settled)
         }
         CommitOutcome::Conflict => Ok(Attempt::Stale),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhaul_sdk::registry::OrchestrationRegistry;
 use longhaul_shared::id::{HubName, InvalidId, WorkerId};
-use longhaul_shared::port::{HubSettings, Ports, StoreError, WorkerRow};
+use longhaul_shared::port::{HubSettings, Ports, Runtime, StoreError, TaskHandle, WorkerRow};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,13 +15,15 @@ use crate::committer::Committer;
 use crate::counters::Counters;
 use crate::dispatch::{self, Dispatch};
 use crate::early::Early;
+use crate::era::{EraError, Eras};
 use crate::executor::Executor;
 use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
-use crate::ownership::{EpochError, Ownership, settle_epoch};
+use crate::ownership::Ownership;
 use crate::relay::Relay;
 use crate::replay::Replays;
 use crate::settings::Settings;
+use crate::suspect::Company;
 use crate::turn::Host;
 
 /// A worker that hosts orchestrations: build it, then [`run`](Self::run) it.
@@ -51,11 +53,11 @@ pub enum WorkerError {
     Id(#[from] InvalidId),
 }
 
-impl From<EpochError> for WorkerError {
-    fn from(error: EpochError) -> Self {
+impl From<EraError> for WorkerError {
+    fn from(error: EraError) -> Self {
         match error {
-            EpochError::Store(error) => Self::Store(error),
-            EpochError::Broker(error) => Self::Broker(error.to_string()),
+            EraError::Store(error) => Self::Store(error),
+            EraError::Broker(error) => Self::Broker(error.to_string()),
         }
     }
 }
@@ -132,25 +134,27 @@ impl OrchestratorWorker {
         } = self;
         let runtime = Arc::clone(&ports.runtime);
         let info = ports.store.open_hub(hub_settings).await?;
-        let epoch = settle_epoch(&ports, info.epoch, info.partitions).await?;
-        let generation = ports.broker.connection_generation();
+        let partitions = info.partitions;
+        let (eras, missing) = Eras::settle(ports.clone(), info).await?;
         let clock = Arc::new(HubClock::new(Arc::clone(&runtime), ports.store.time().await?));
-        let worker = WorkerRow {
-            id: WorkerId::new(format!("{:032x}", runtime.random()))?,
-            hosts: executor.hosts(),
-        };
-        tracing::info!(%hub, worker = %worker.id, partitions = info.partitions, %epoch, hosts = ?worker.hosts, "orchestrator worker starts");
+        let worker = row(&*runtime, &*executor)?;
+        tracing::info!(%hub, worker = %worker.id, partitions, epoch = %eras.now().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
 
         let (committer, committing) =
             Committer::new(ports.clone(), Arc::clone(&counters), settings.forget_after);
-        let (relay, relaying) = Relay::new(ports.clone(), committer.clone(), Arc::clone(&counters));
+        let (relay, relaying) = Relay::new(
+            ports.clone(),
+            missing.clone(),
+            committer.clone(),
+            Arc::clone(&counters),
+        );
         let committing = runtime.spawn("committer", Box::pin(committing));
         let relaying = runtime.spawn("relay", Box::pin(relaying));
 
         let intake = Intake {
             ports: ports.clone(),
             hub,
-            partitions: info.partitions,
+            partitions,
             prefetch: settings.intake_prefetch,
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
@@ -168,37 +172,50 @@ impl OrchestratorWorker {
             counters: Arc::clone(&counters),
             settings: settings.clone(),
             replays: Replays::new(settings.replays_max, settings.replay_bytes_max),
+            company: Company::default(),
         });
         let stop = CancellationToken::new();
-        let dispatch = Dispatch::new(host, info.partitions, event_source, events.clone(), fenced);
-        let mut dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
+        let dispatch = Dispatch::new(host, partitions, event_source, events.clone(), fenced);
+        let dispatching = runtime.spawn("dispatch", Box::pin(dispatch.run(stop.clone())));
 
         let ownership = Ownership {
-            early: Early::new(worker.id.clone(), info.partitions, &settings),
+            early: Early::new(worker.id.clone(), partitions, &settings),
             clock,
             relay,
             committer,
             ports,
             worker,
-            partitions: info.partitions,
+            partitions,
             settings,
             events,
             fenced: fenced_source,
             counters,
             owned: BTreeMap::new(),
             live: Vec::new(),
-            epoch,
-            checked_generation: Some(generation),
+            eras,
+            missing,
         };
         ownership.run(shutdown).await;
         intake.join().await;
         stop.cancel();
-        dispatching.join().await;
-        // Their handles are gone with the loop that used them, so both end once what they hold is done.
-        relaying.stop().await;
-        let mut committing = committing;
-        committing.join().await;
+        wind_down(dispatching, relaying, committing).await;
         tracing::info!("orchestrator worker has stopped");
         Ok(())
     }
+}
+
+/// Waits for the loops that end when those before them have. Their handles are gone with the loop that used them, so
+/// each ends once what it holds is done.
+async fn wind_down(mut dispatching: TaskHandle, relaying: TaskHandle, mut committing: TaskHandle) {
+    dispatching.join().await;
+    relaying.stop().await;
+    committing.join().await;
+}
+
+/// A new worker's entry in the list of the living.
+fn row(runtime: &dyn Runtime, executor: &dyn Executor) -> Result<WorkerRow, InvalidId> {
+    Ok(WorkerRow {
+        id: WorkerId::new(format!("{:032x}", runtime.random()))?,
+        hosts: executor.hosts(),
+    })
 }

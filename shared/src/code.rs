@@ -72,6 +72,8 @@ codes! {
         "Deploy an orchestrator worker that registers it; the instance starts by itself then.";
     HISTORY_UNREADABLE = 1109, "an instance's history cannot be read",
         "Something other than Longhaul wrote to its keys, or data was damaged: restore the store from a backup.";
+    INSTANCE_STUCK = 1110, "an instance was parked: whoever runs it dies",
+        "Find out why from the log of a worker that died (abort, stack overflow, out of memory), deploy corrected code, then `longhaul parked requeue`. Or terminate it.";
     INSTANCE_UNKNOWN = 1201, "there is no instance of this id",
         "Check the id and the hub with `longhaul list`.";
     INSTANCE_ENDED = 1202, "the instance has already ended",
@@ -80,6 +82,12 @@ codes! {
         "Wait until it has read its messages, then send again.";
     ACTIVITY_NOT_HOSTED = 1301, "no activity worker of the queue hosts this activity",
         "Deploy an activity worker that registers it on that queue; the task is sent again by itself.";
+    ACTIVITY_KILLS = 1302, "an activity task was parked: whoever runs it dies",
+        "Find out why from the log of an activity worker that died (abort, stack overflow, out of memory), deploy corrected code, then `longhaul parked requeue`. Or terminate the instance.";
+    ACTIVITY_NEVER_RETURNS = 1303, "an activity task was parked: none of its runs came to an end in time",
+        "Give the activity timeouts of its own, or raise activity.attempt_max; then `longhaul parked requeue`. Or terminate the instance.";
+    ACTIVITY_BLOCKS = 1304, "an activity keeps its thread for itself",
+        "Do blocking work and heavy computation in tokio::task::spawn_blocking: an activity that never awaits holds up its neighbours, and cannot be cancelled.";
     BROKER_UNREACHABLE = 1401, "RabbitMQ cannot be reached",
         "Check the amqp url, that the server runs, and that the credentials may use the virtual host.";
     MESSAGE_UNREADABLE = 1402, "a message cannot be read",

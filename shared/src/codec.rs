@@ -7,9 +7,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::id::{InstanceId, MessageId, PartitionId};
+use crate::code::Code;
+use crate::id::{InstanceId, MessageId, ParkedId, PartitionId};
 use crate::limits;
-use crate::message::{BODY_VERSION, ContentType, Destination, Envelope, Publication, WorkItem};
+use crate::message::{BODY_VERSION, ContentType, Destination, Envelope, Incoming, Publication, WorkItem};
 use crate::parked::ParkedMessage;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
@@ -61,7 +62,9 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
 /// # Errors
 /// [`BodyError::Undecodable`] with what the decoder said.
 pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BodyError> {
-    rmp_serde::from_slice(bytes).map_err(|e| BodyError::Undecodable {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(limits::BODY_DEPTH_MAX);
+    T::deserialize(&mut reader).map_err(|e| BodyError::Undecodable {
         what,
         reason: e.to_string(),
     })
@@ -139,6 +142,21 @@ pub fn work_message(item: &WorkItem, time: Timestamp) -> Publication {
     }
 }
 
+/// A message of the outbox that somebody may have published before: if it carries a work item, that says so.
+#[must_use]
+pub fn published_again(message: Publication) -> Publication {
+    if !matches!(message.destination, Destination::Work(_)) {
+        return message;
+    }
+    match decode_work_item(&message.body) {
+        Ok(item) => Publication {
+            body: encode(&WorkItem { resent: true, ..item }),
+            ..message
+        },
+        Err(_) => message,
+    }
+}
+
 /// The message that wakes an instance.
 #[must_use]
 pub fn wake_message(partition: PartitionId, instance: InstanceId, time: Timestamp) -> Publication {
@@ -179,6 +197,59 @@ pub fn dead_message(parked: &ParkedMessage) -> Publication {
     }
 }
 
+/// AMQP `type` of the message that stands for a parked instance: nobody sent it, and it wakes the instance.
+const STUCK: &str = "stuck";
+
+/// The parked message that stands for an instance: a wake-up for it, under an id that names the instance alone.
+#[must_use]
+pub fn parked_instance(
+    partition: PartitionId,
+    instance: InstanceId,
+    code: Code,
+    reason: String,
+    time: Timestamp,
+) -> ParkedMessage {
+    let id = parked_instance_id(&instance);
+    let wake = Envelope::wake(instance);
+    let message = Incoming {
+        message_id: Some(wake.id.to_string()),
+        kind: Some(STUCK.to_owned()),
+        content_type: Some(ContentType::Msgpack.as_str().to_owned()),
+        trace: TraceContext::default(),
+        body: encode(&[wake]),
+    };
+    let origin = Destination::Control(partition);
+    ParkedMessage {
+        id,
+        ..ParkedMessage::new(origin, &code.to_string(), reason, time, message)
+    }
+}
+
+/// The id under which an instance is parked.
+#[must_use]
+pub fn parked_instance_id(instance: &InstanceId) -> ParkedId {
+    ParkedId::of(&[b"stuck", instance.as_str().as_bytes()])
+}
+
+/// The instance for which a parked message stands, if it stands for one.
+#[must_use]
+pub fn instance_parked_as(parked: &ParkedMessage) -> Option<InstanceId> {
+    if parked.kind.as_deref() != Some(STUCK) {
+        return None;
+    }
+    let instance = decode_control(&parked.body).ok()?.into_iter().next()?.instance;
+    (parked.id == parked_instance_id(&instance)).then_some(instance)
+}
+
+/// The work item that was parked, if the message holds one.
+#[must_use]
+pub fn work_item_parked_as(parked: &ParkedMessage) -> Option<WorkItem> {
+    match parked.origin {
+        Destination::Work(_) => decode_work_item(&parked.body).ok(),
+        _ => None,
+    }
+}
+
 /// A parked message on its way back to where it came from.
 #[must_use]
 pub fn requeued_message(parked: &ParkedMessage, time: Timestamp) -> Publication {
@@ -214,6 +285,22 @@ mod tests {
         let large = vec![terminate("x".repeat(limits::ENVELOPES_BYTES_MAX / 2)); 3];
         assert_eq!(group_control(&large).len(), 3);
         assert!(group_control(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_field_of_a_newer_version_may_be_deep_but_not_bottomless() {
+        let with_field = |depth| {
+            // [{"zz": [[[…null]]], …}]
+            let mut bytes = vec![0x91, 0x85, 0xa2, b'z', b'z'];
+            bytes.extend(std::iter::repeat_n(0x91, depth));
+            bytes.push(0xc0);
+            let known = encode(&Envelope::wake(InstanceId::new("a").unwrap()));
+            bytes.extend_from_slice(&known[1..]);
+            bytes[1] = known[0] + 1;
+            bytes
+        };
+        assert!(decode_control(&with_field(10)).is_ok());
+        assert!(decode_control(&with_field(5_000)).is_err());
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct TurnCommit {
     pub timers_add: Vec<TimerEntry>,
     /// Timers to forget: fired, or of no use any more. The commit that ends an execution lists all that are left.
     pub timers_remove: Vec<TaskId>,
+    /// Whether the count of attempts goes back to zero: the instance was counted, its code ran, and the worker lived.
+    pub survived: bool,
 }
 
 /// What becomes of the row. Every field is written; input, name and the like never change.
@@ -74,6 +76,8 @@ pub enum Ready {
     Settle,
     /// The instance is to be looked at once hub time reaches this.
     At(Timestamp),
+    /// The instance leaves it, whatever its inbox holds: nobody looks at it until something new comes.
+    Rest,
 }
 
 /// A time at which a task of an execution wants attention: a timer is due, or an activity is to be sent again.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::failure::Failure;
 use crate::id::{Dispatch, Fingerprint, FunctionName, MessageId, QueueName, StartId, TaskId};
 use crate::instance::Status;
+use crate::limits;
 use crate::payload::Payload;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
@@ -138,7 +139,7 @@ pub struct TaskScheduled {
     /// The author's input; absent for an inline step, whose input lives in its closure.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
-    /// How long one run may take, in microseconds; absent = as long as it likes.
+    /// How long one run may take, in microseconds; absent = as long as the worker allows (`activity.attempt_max`).
     #[serde(
         rename = "to",
         default,
@@ -384,7 +385,9 @@ pub fn decode_events(stored: &[u8]) -> Result<Vec<HistoryEvent>, rmp_serde::deco
     let mut rest = stored;
     let mut events = Vec::new();
     while !rest.is_empty() {
-        events.push(rmp_serde::from_read(&mut rest)?);
+        let mut reader = rmp_serde::Deserializer::new(&mut rest);
+        reader.set_max_depth(limits::BODY_DEPTH_MAX);
+        events.push(HistoryEvent::deserialize(&mut reader)?);
     }
     Ok(events)
 }

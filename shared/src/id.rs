@@ -378,10 +378,44 @@ number!(
     /// A digest of what was scheduled under a task id (kind, name, input): a result must carry the same.
     Fingerprint(u64)
 );
-number!(
-    /// The generation of a hub's queues: it rises each time the broker is found to have lost its data.
-    Epoch(u64)
-);
+
+/// The generation of a hub's queues: its number rises each time the broker is found to have lost its data. The nonce
+/// tells one raise from another that was tried under the same number, so that nobody can leave the marker of an
+/// epoch that somebody else has begun.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Epoch {
+    /// From 1; 0 = there were no queues yet.
+    pub number: u64,
+    /// Chance, drawn by whoever raised it; 0 where there was none.
+    pub nonce: u64,
+}
+
+impl Epoch {
+    /// The epoch of this number that nobody had to raise under a nonce.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self { number, nonce: 0 }
+    }
+
+    /// The epoch behind this one, raised under this nonce.
+    #[must_use]
+    pub const fn next(self, nonce: u64) -> Self {
+        Self {
+            number: self.number + 1,
+            nonce,
+        }
+    }
+}
+
+impl fmt::Display for Epoch {
+    /// `<number>`, and `.<nonce>` in 16 hexadecimal digits if it has one: the end of its marker's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.nonce {
+            0 => write!(f, "{}", self.number),
+            nonce => write!(f, "{}.{nonce:016x}", self.number),
+        }
+    }
+}
 
 impl EventSeq {
     /// The place `events` further on.

@@ -1,5 +1,5 @@
 //! Owns the instance row: everything a reader may want to know of an instance without its history.
-//! Never changes by itself: only a create or a turn's commit writes it.
+//! Never changes by itself: only a create or a turn's commit writes it, but for the count of attempts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::id::{
-    CommitId, CommitNumber, EventSeq, ExecutionId, FunctionName, InstanceId, QueueName, StartId,
+    CommitId, CommitNumber, EventSeq, ExecutionId, FunctionName, InstanceId, ParkedId, QueueName, StartId,
+    TaskId,
 };
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -118,6 +119,35 @@ pub enum WaitingFor {
         #[serde(rename = "m")]
         message: String,
     },
+    /// Whoever runs it dies: parked until somebody requeues it, or it is terminated.
+    #[serde(rename = "s")]
+    Stuck {
+        /// The error code, e.g. `LH1110`.
+        #[serde(rename = "c")]
+        code: String,
+        /// What happened, in full; begins with the code.
+        #[serde(rename = "m")]
+        message: String,
+        /// How many attempts were made and counted.
+        #[serde(rename = "n")]
+        attempts: u32,
+    },
+    /// The work item of a task was parked: somebody has to requeue it.
+    #[serde(rename = "k")]
+    ParkedTask {
+        /// Which task.
+        #[serde(rename = "t")]
+        task: TaskId,
+        /// Its activity.
+        #[serde(rename = "n")]
+        name: FunctionName,
+        /// The error code, e.g. `LH1302`.
+        #[serde(rename = "c")]
+        code: String,
+        /// The parked message to requeue.
+        #[serde(rename = "p")]
+        parked: ParkedId,
+    },
 }
 
 impl fmt::Display for WaitingFor {
@@ -133,6 +163,20 @@ impl fmt::Display for WaitingFor {
                     f,
                     "paused [{code}] {}",
                     message.lines().next().unwrap_or_default()
+                )
+            }
+            Self::Stuck { code, attempts, .. } => {
+                write!(
+                    f,
+                    "stuck [{code}] after {attempts} attempts: longhaul parked requeue"
+                )
+            }
+            Self::ParkedTask {
+                name, code, parked, ..
+            } => {
+                write!(
+                    f,
+                    "parked activity {name} [{code}]: longhaul parked requeue {parked}"
                 )
             }
         }
@@ -172,6 +216,9 @@ pub struct InstanceRow {
     pub failure: Option<Failure>,
     /// Whose move it is, when it is not its own and not a timer's or a running activity's.
     pub waiting_for: Option<WaitingFor>,
+    /// How many attempts at it were counted since its worker last survived one, see
+    /// [`Store::count_attempt`](crate::port::Store::count_attempt).
+    pub attempts: u32,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// Where its start came from.

@@ -55,8 +55,20 @@ pub const ENVELOPES_BYTES_MAX: usize = 1024 * 1024;
 /// Largest body of a message that a foreign service may publish, in bytes; RabbitMQ 4 stops at 16 MiB.
 pub const INTAKE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Deepest nesting of a message, an event or a start that is read. `serde_json` stops there by itself; msgpack would
+/// go on until the stack ends, and the process with it. Ours nest less than ten deep.
+pub const BODY_DEPTH_MAX: usize = 128;
+
 /// Most messages kept as parked by a hub; at the bound intake stops acknowledging, so nothing is dropped.
 pub const PARKED_MESSAGES_MAX: usize = 100_000;
+
+/// Most attempts at an instance or an activity task that are counted before it is parked (LH1110, LH1302, LH1303).
+/// The run before the first of them is not counted: only its death, or its delay, raises the suspicion.
+pub const POISON_ATTEMPTS_MAX: u32 = 5;
+
+/// How long an attempt at an activity task is remembered. It bounds what tasks leave behind whose worker died
+/// between their end and the forgetting; a task that takes longer for one attempt than this is never parked.
+pub const WORK_ATTEMPTS_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 /// Fewest and most partitions of a hub. Fixed when the hub is made.
 pub const PARTITIONS_MIN: u16 = 1;

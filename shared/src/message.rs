@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::code::Code;
 use crate::failure::Failure;
 use crate::id::{
-    Dispatch, EventSeq, ExecutionKey, Fingerprint, FunctionName, InstanceId, MessageId, PartitionId,
-    QueueName, TaskId,
+    Dispatch, EventSeq, ExecutionKey, Fingerprint, FunctionName, InstanceId, MessageId, ParkedId,
+    PartitionId, QueueName, TaskId,
 };
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -54,6 +55,13 @@ pub struct WorkItem {
     /// How often before it came back as not hosted; sets the next delay.
     #[serde(rename = "nh", default)]
     pub times_not_hosted: u32,
+    /// Whether an earlier sending of the task may have been begun, by a worker of which nobody knows what became.
+    /// Whoever begins this one counts it, as it counts a delivery that comes again.
+    #[serde(rename = "rs", default, skip_serializing_if = "std::ops::Not::not")]
+    pub resent: bool,
+    /// How many runs of it were given up because they took too long.
+    #[serde(rename = "ov", default, skip_serializing_if = "is_zero")]
+    pub overran: u32,
     /// Which activity.
     #[serde(rename = "n")]
     pub name: FunctionName,
@@ -66,7 +74,7 @@ pub struct WorkItem {
     /// The author's input.
     #[serde(rename = "i")]
     pub input: Payload,
-    /// How long one run may take, in microseconds; absent = as long as it likes.
+    /// How long one run may take, in microseconds; absent = as long as the worker allows (`activity.attempt_max`).
     #[serde(rename = "to", default, skip_serializing_if = "Option::is_none")]
     pub timeout_micros: Option<u64>,
     /// Its tags.
@@ -78,6 +86,11 @@ pub struct WorkItem {
     /// When it was scheduled.
     #[serde(rename = "at")]
     pub scheduled: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl WorkItem {
@@ -95,6 +108,19 @@ impl WorkItem {
 }
 
 impl TaskIdentity {
+    /// Names the task among the counted attempts, see
+    /// [`Store::count_work_attempt`](crate::port::Store::count_work_attempt): the same for every sending.
+    #[must_use]
+    pub fn attempts_id(&self) -> MessageId {
+        self.message_id(b"attempts", Dispatch(0))
+    }
+
+    /// The id under which the task is parked: the same for every sending, so that it is parked once.
+    #[must_use]
+    pub fn parked_id(&self) -> ParkedId {
+        ParkedId::from_bits(self.message_id(b"parked", Dispatch(0)).bits())
+    }
+
     fn message_id(&self, kind: &[u8], dispatch: Dispatch) -> MessageId {
         MessageId::of(&[
             kind,
@@ -140,6 +166,9 @@ pub enum EnvelopeBody {
     /// A worker does not host the activity it was sent.
     #[serde(rename = "nohost")]
     NotHosted(NotHosted),
+    /// The work item of a task was parked: nobody works on it until it is requeued.
+    #[serde(rename = "parked")]
+    TaskParked(TaskParked),
     /// End the instance.
     #[serde(rename = "term")]
     Terminate {
@@ -194,6 +223,26 @@ pub struct NotHosted {
     pub queue: QueueName,
 }
 
+/// See [`EnvelopeBody::TaskParked`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TaskParked {
+    /// Which task.
+    #[serde(rename = "id")]
+    pub identity: TaskIdentity,
+    /// Which sending.
+    #[serde(rename = "dp")]
+    pub dispatch: Dispatch,
+    /// Its activity.
+    #[serde(rename = "n")]
+    pub name: FunctionName,
+    /// The error code, e.g. `LH1302`.
+    #[serde(rename = "c")]
+    pub code: String,
+    /// The parked message.
+    #[serde(rename = "p")]
+    pub parked: ParkedId,
+}
+
 impl Envelope {
     /// A nudge to look at row and inbox. All wakes of an instance are alike.
     #[must_use]
@@ -231,6 +280,21 @@ impl Envelope {
             queue: item.queue.clone(),
         };
         Self::new(id, instance, EnvelopeBody::NotHosted(body))
+    }
+
+    /// The report that a work item was parked for this reason.
+    #[must_use]
+    pub fn task_parked(item: &WorkItem, code: Code) -> Self {
+        let id = item.identity.message_id(b"parked", item.dispatch);
+        let instance = item.identity.key.instance.clone();
+        let body = TaskParked {
+            identity: item.identity.clone(),
+            dispatch: item.dispatch,
+            name: item.name.clone(),
+            code: code.to_string(),
+            parked: item.identity.parked_id(),
+        };
+        Self::new(id, instance, EnvelopeBody::TaskParked(body))
     }
 
     /// The wish to end an instance, under an id of the asker's choice.

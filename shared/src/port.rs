@@ -10,9 +10,9 @@ pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError
 pub use runtime::{Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use step::Step;
 pub use store::{
-    Created, DueTimer, DueTimers, HeldLease, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
-    LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query,
-    QueryPage, Store, StoreError, WorkerRow,
+    Attempted, Created, DueTimer, DueTimers, Era, HeldLease, HubInfo, HubSettings, InstanceSummary,
+    LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage,
+    Posted, Pulse, Query, QueryPage, Requeued, Store, StoreError, StoreRun, WorkerRow,
 };
 
 use std::sync::Arc;

@@ -64,7 +64,10 @@ async fn a_hub_is_as_it_was_after_a_restart() {
     create(&hub.store(), "a").await;
     let letter = Envelope::wake(InstanceId::new("a").unwrap());
     assert_eq!(hub.store().post(letter.clone()).await, Ok(Posted::Accepted));
-    hub.store().advance_epoch(Epoch(0)).await.unwrap();
+    hub.store()
+        .advance_epoch(Epoch::new(0), Epoch::new(1))
+        .await
+        .unwrap();
     drop(hub);
 
     let hub = open(dir.path()).unwrap();
@@ -83,7 +86,7 @@ async fn a_hub_is_as_it_was_after_a_restart() {
         "before open_hub, too"
     );
     let info = store.open_hub(HubSettings { partitions: 9 }).await.unwrap();
-    assert_eq!((info.partitions, info.epoch), (4, Epoch(1)));
+    assert_eq!((info.partitions, info.epoch), (4, Epoch::new(1)));
 }
 
 #[tokio::test]
@@ -91,10 +94,10 @@ async fn the_broker_of_a_new_process_has_lost_its_data() {
     let dir = tempfile::tempdir().unwrap();
     let hub = open(dir.path()).unwrap();
     hub.broker().declare(4, &[QueueName::default()]).await.unwrap();
-    hub.broker().declare_epoch(Epoch(1)).await.unwrap();
+    hub.broker().declare_epoch(Epoch::new(1)).await.unwrap();
     drop(hub);
     let hub = open(dir.path()).unwrap();
-    assert_eq!(hub.broker().has_epoch(Epoch(1)).await, Ok(false));
+    assert_eq!(hub.broker().has_epoch(Epoch::new(1)).await, Ok(false));
     assert!(hub.broker().subscribe(Source::Intake, 1).await.is_err());
 }
 

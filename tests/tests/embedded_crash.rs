@@ -191,6 +191,7 @@ impl Worker {
                 .collect(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         }
     }
 }

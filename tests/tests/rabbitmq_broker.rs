@@ -287,7 +287,7 @@ fn a_queue_with_other_arguments_is_refused_by_name() {
         }
         // The connection is none the worse for it, and what exists is declared again without complaint.
         hub.broker.declare(PARTITIONS, &[]).await.unwrap();
-        assert_eq!(other.has_epoch(Epoch(1)).await, Ok(false));
+        assert_eq!(other.has_epoch(Epoch::new(1)).await, Ok(false));
     });
 }
 
@@ -300,12 +300,12 @@ fn clients_look_for_queues_and_never_make_them() {
         assert!(
             !client
                 .broker
-                .declare_epoch(Epoch(1))
+                .declare_epoch(Epoch::new(1))
                 .await
                 .unwrap_err()
                 .is_retryable()
         );
-        assert_eq!(client.broker.has_epoch(Epoch(1)).await, Ok(false));
+        assert_eq!(client.broker.has_epoch(Epoch::new(1)).await, Ok(false));
 
         let (_connection, channel) = raw(&client.url).await;
         let passive = QueueDeclareOptions {
@@ -324,11 +324,11 @@ fn the_epoch_is_gone_with_the_data_of_the_broker() {
     let mut server = RabbitServer::start().unwrap();
     run(async |clock| {
         let hub = Hub::connect(clock, server.url(), QueueType::Quorum, Role::Orchestrator).await;
-        assert_eq!(hub.broker.has_epoch(Epoch(1)).await, Ok(false));
-        hub.broker.declare_epoch(Epoch(1)).await.unwrap();
-        hub.broker.declare_epoch(Epoch(1)).await.unwrap();
-        assert_eq!(hub.broker.has_epoch(Epoch(1)).await, Ok(true));
-        assert_eq!(hub.broker.has_epoch(Epoch(2)).await, Ok(false));
+        assert_eq!(hub.broker.has_epoch(Epoch::new(1)).await, Ok(false));
+        hub.broker.declare_epoch(Epoch::new(1)).await.unwrap();
+        hub.broker.declare_epoch(Epoch::new(1)).await.unwrap();
+        assert_eq!(hub.broker.has_epoch(Epoch::new(1)).await, Ok(true));
+        assert_eq!(hub.broker.has_epoch(Epoch::new(2)).await, Ok(false));
 
         let generation = hub.broker.connection_generation();
         server.restart().unwrap();

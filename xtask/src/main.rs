@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   tidy                        checks the rules of the house: floors, rings, sizes, names, purity, stored codes
   test [--no-lint] [FILTER…]  formatting, clippy, tidy, then every test against a private Redis and RabbitMQ;
                               with filters only the tests whose name contains one
+  simulate [OPTION…]          seeds of the simulation on every core; --help shows the options
   verify                      test, then the slow tier";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -35,6 +36,7 @@ fn main() -> anyhow::Result<ExitCode> {
         {
             suite::test(&root, rest.contains(&"--no-lint"), rest)?
         }
+        ["simulate", rest @ ..] => suite::simulate(&root, rest)?,
         ["verify"] => suite::verify(&root)?,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

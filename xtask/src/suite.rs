@@ -6,8 +6,27 @@ use std::path::Path;
 use crate::step::{Outcome, Steps};
 use crate::{cargo, packages, tidy};
 
-/// What is too slow for every change: a name and the arguments of cargo. Empty so far.
-const SLOW: [(&str, &[&str]); 0] = [];
+/// What is too slow for every change: a name and the arguments of cargo.
+const SLOW: [(&str, &[&str]); 2] = [
+    (
+        "model",
+        &["run", "--release", "-p", "longhaul-model", "--", "deep"],
+    ),
+    (
+        "simulation",
+        &[
+            "run",
+            "--release",
+            "-p",
+            "longhaul-simulation",
+            "--bin",
+            "simulate",
+            "--",
+            "--seeds",
+            "100000",
+        ],
+    ),
+];
 
 /// Runs the checks and the tests; `words` are the command's, of which the filters are those without a dash.
 pub(crate) fn test(root: &Path, no_lint: bool, words: &[&str]) -> anyhow::Result<bool> {
@@ -21,15 +40,28 @@ pub(crate) fn test(root: &Path, no_lint: bool, words: &[&str]) -> anyhow::Result
     Ok(steps.finish())
 }
 
+/// Seeds of the simulation; `words` are its options.
+pub(crate) fn simulate(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
+    let program = [
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "longhaul-simulation",
+        "--bin",
+        "simulate",
+        "--",
+    ];
+    let arguments = [&program, words].concat();
+    Ok(cargo::run(root, &arguments)? == Outcome::Passed)
+}
+
 /// Everything: [`test`], then the slow tier.
 pub(crate) fn verify(root: &Path) -> anyhow::Result<bool> {
     let mut steps = Steps::default();
     checks_and_tests(root, false, &[], &mut steps);
     for (name, arguments) in SLOW {
         steps.run(name, || cargo::run(root, arguments));
-    }
-    if SLOW.is_empty() {
-        println!("\nthe slow tier is empty so far");
     }
     Ok(steps.finish())
 }

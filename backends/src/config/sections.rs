@@ -162,6 +162,8 @@ sections! {
         queues: Vec<QueueName> = "default";
         /// How many activities of one queue run at once.
         concurrency: u16 = "64", in "1" to "65535";
+        /// How long one run may take that has no timeout of its own. Stay well below RabbitMQ's consumer_timeout.
+        attempt_max: Duration = "15m", in "100ms" to "1d";
         /// How long a shutdown waits for running activities; the rest run again elsewhere.
         drain_max: Duration = "10s", in "0s" to "1h";
     }

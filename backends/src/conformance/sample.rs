@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longhaul_shared::code;
 use longhaul_shared::failure::{Failure, FailureKind};
 use longhaul_shared::history::{
     EventKind, ExecutionCompleted, ExecutionStarted, ExecutionTerminated, HistoryEvent, Place, TaskCompleted,
@@ -12,10 +13,12 @@ use longhaul_shared::history::{
 };
 use longhaul_shared::id::{
     Dispatch, EventSeq, ExecutionId, ExecutionKey, Fingerprint, FunctionName, InstanceId, MessageId,
-    QueueName, StartId, TaskId,
+    PartitionId, QueueName, StartId, TaskId,
 };
 use longhaul_shared::instance::{StartInstance, Status};
-use longhaul_shared::message::{Destination, Envelope, Publication, TaskIdentity, TaskResult};
+use longhaul_shared::message::{
+    BODY_VERSION, Destination, Envelope, Publication, TaskIdentity, TaskResult, WorkItem,
+};
 use longhaul_shared::payload::{Encoding, Payload};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
@@ -184,8 +187,28 @@ pub(super) fn every_letter(key: &ExecutionKey) -> Vec<Envelope> {
         traced,
         Envelope::task_done(identity(2), Dispatch(2), TaskResult::Failed(failure())),
         Envelope::wake(key.instance.clone()),
+        Envelope::task_parked(&work_item(identity(3)), code::ACTIVITY_KILLS),
         letter(&key.instance, 6),
     ]
+}
+
+fn work_item(identity: TaskIdentity) -> WorkItem {
+    WorkItem {
+        version: BODY_VERSION,
+        identity,
+        dispatch: Dispatch(3),
+        times_not_hosted: 0,
+        resent: true,
+        overran: 2,
+        name: name("copy"),
+        queue: queue("gpu"),
+        reply_to: PartitionId(1),
+        input: payload(6),
+        timeout_micros: None,
+        tags: tags(),
+        trace: trace(),
+        scheduled: Timestamp::from_micros(1),
+    }
 }
 
 /// A message with every field filled.

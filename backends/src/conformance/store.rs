@@ -1,6 +1,7 @@
 //! Owns the hub on which the store's guarantees are tested, and the steps that most tests take on it.
 //! Never asserts a guarantee of its own: each is a file below.
 
+pub mod attempts;
 pub mod bounds;
 pub mod commit;
 pub mod create;
@@ -180,6 +181,7 @@ impl StoreHub {
             outbox_remove: Vec::new(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         }
     }
 

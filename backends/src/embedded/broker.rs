@@ -211,6 +211,11 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
+    async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError> {
+        self.lock().epochs.remove(&epoch);
+        Ok(())
+    }
+
     async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
         let state = self.lock();
         let queue = state.queues.get(&source.destination());

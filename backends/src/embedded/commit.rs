@@ -28,12 +28,12 @@ pub(super) fn apply(
 ) -> Result<(Batch, CommitOutcome), StoreError> {
     match judge(view, partitions, commit)? {
         Verdict::Refused(outcome) => Ok((Batch::default(), outcome)),
-        Verdict::Accepted(head) => Ok((write(view, now, commit, head)?, CommitOutcome::Applied)),
+        Verdict::Accepted(head) => Ok((write(view, now, commit, *head)?, CommitOutcome::Applied)),
     }
 }
 
 enum Verdict {
-    Accepted(Head),
+    Accepted(Box<Head>),
     Refused(CommitOutcome),
 }
 
@@ -58,7 +58,7 @@ fn judge(view: &dyn View, partitions: u16, commit: &TurnCommit) -> Result<Verdic
         && head.last_seq == commit.expected_seq
         && !head.status.is_terminal();
     Ok(if is_expected {
-        Verdict::Accepted(head)
+        Verdict::Accepted(Box::new(head))
     } else {
         Verdict::Refused(CommitOutcome::Conflict)
     })
@@ -74,7 +74,7 @@ fn write(view: &dyn View, now: Timestamp, commit: &TurnCommit, mut head: Head) -
         _ if commit.row.status.is_terminal() => None,
         Ready::At(time) => Some(time),
         Ready::Settle if head.inbox > 0 => Some(head.ready.map_or(now, |ready| ready.min(now))),
-        Ready::Settle => None,
+        Ready::Settle | Ready::Rest => None,
     };
     set_ready(&mut batch, commit.partition, &commit.instance, &mut head, ready);
     write_row(&mut batch, commit, head);
@@ -183,7 +183,13 @@ fn write_row(batch: &mut Batch, commit: &TurnCommit, head: Head) {
     } else if head.has_ending {
         batch.delete(keys::ending(id));
     }
+    let (attempts, counted) = match commit.survived {
+        true => (0, None),
+        false => (head.attempts, head.counted),
+    };
     let head = Head {
+        attempts,
+        counted,
         status: row.status,
         commit_number: commit.expected.next(),
         last_commit: Some(commit.id),

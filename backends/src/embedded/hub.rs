@@ -1,9 +1,10 @@
 //! Owns the hub's own record: partitions, schema, broker epoch.
 //! Never changes a hub to fit a program: what does not fit is refused.
 
-use longhaul_shared::id::Epoch;
+use longhaul_shared::id::{Epoch, QueueName};
 use longhaul_shared::limits::{PARTITIONS_MAX, PARTITIONS_MIN};
-use longhaul_shared::port::{HubInfo, HubSettings, StoreError};
+use longhaul_shared::port::{Era, HubInfo, HubSettings, Pulse, StoreError, StoreRun};
+use longhaul_shared::time::Timestamp;
 
 use super::engine::{Batch, View};
 use super::keys;
@@ -22,8 +23,9 @@ pub(super) fn open(view: &dyn View, settings: HubSettings) -> Result<(Batch, Hub
     };
     let info = HubInfo {
         partitions: hub.partitions,
-        epoch: hub.epoch,
+        epoch: hub.epoch(),
         queue_type: String::new(),
+        born: run(),
     };
     Ok((batch, info))
 }
@@ -41,15 +43,47 @@ pub(super) fn existing(view: &dyn View) -> Result<Option<HubRecord>, StoreError>
     }
 }
 
-/// Raises the epoch if it is the one seen.
-pub(super) fn advance_epoch(view: &dyn View, seen: Epoch) -> Result<(Batch, Epoch), StoreError> {
+/// The only run that an embedded store has: what it accepted is in the file, whoever opens it.
+pub(super) fn run() -> StoreRun {
+    StoreRun("embedded".to_owned())
+}
+
+/// What an owner asks at regular intervals.
+pub(super) fn pulse(view: &dyn View, now: Timestamp) -> Result<Pulse, StoreError> {
+    let hub = existing(view)?.ok_or_else(missing)?;
+    let era = Era {
+        epoch: hub.epoch(),
+        run: run(),
+    };
+    Ok(Pulse {
+        time: now,
+        era,
+        queues: hub.queues,
+    })
+}
+
+/// Notes a task queue, once.
+pub(super) fn note_queue(view: &dyn View, queue: QueueName) -> Result<(Batch, bool), StoreError> {
     let mut hub = existing(view)?.ok_or_else(missing)?;
     let mut batch = Batch::default();
-    if hub.epoch == seen {
-        hub.epoch = Epoch(seen.0 + 1);
+    let is_news = !hub.queues.contains(&queue);
+    if is_news {
+        hub.queues.push(queue);
         batch.put(keys::HUB.to_vec(), record::bytes(&hub));
     }
-    Ok((batch, hub.epoch))
+    Ok((batch, is_news))
+}
+
+/// Sets the epoch if it is the one seen.
+pub(super) fn advance_epoch(view: &dyn View, seen: Epoch, next: Epoch) -> Result<(Batch, Epoch), StoreError> {
+    let mut hub = existing(view)?.ok_or_else(missing)?;
+    let mut batch = Batch::default();
+    if hub.epoch() == seen {
+        hub.epoch = next.number;
+        hub.epoch_nonce = next.nonce;
+        batch.put(keys::HUB.to_vec(), record::bytes(&hub));
+    }
+    Ok((batch, hub.epoch()))
 }
 
 /// What is told to those who come before the hub was made.
@@ -71,6 +105,8 @@ fn make(settings: HubSettings) -> Result<HubRecord, StoreError> {
     Ok(HubRecord {
         schema: SCHEMA,
         partitions: settings.partitions,
-        epoch: Epoch::default(),
+        epoch: 0,
+        epoch_nonce: 0,
+        queues: Vec::new(),
     })
 }

@@ -50,6 +50,8 @@ pub(super) fn create(
         ready: Some(now),
         inbox: 0,
         has_ending: false,
+        attempts: 0,
+        counted: None,
     };
     let birth = Birth {
         start_id: start.start_id,

@@ -18,6 +18,7 @@
 //! | `n` partition id | instances that are not terminal |
 //! | `q` status newness id | query index; value = the orchestration's name |
 //! | `l` partition | [`LeaseRecord`](super::record::LeaseRecord) |
+//! | `a` partition work | [`WorkAttempts`](super::record::WorkAttempts): attempts at a piece of work |
 //! | `w` worker | [`WorkerRecord`](super::record::WorkerRecord) |
 //! | `p` time parked-id | parked messages |
 //! | `k` parked-id | when it was parked, 8 bytes |
@@ -246,6 +247,15 @@ pub(super) fn read_place(place: &[u8]) -> Option<(Timestamp, InstanceId)> {
 
 pub(super) fn lease(partition: PartitionId) -> Vec<u8> {
     Key::new(b'l').partition(partition).0
+}
+
+/// Where the attempts at a partition's pieces of work stand.
+pub(super) fn attempts(partition: PartitionId) -> Vec<u8> {
+    Key::new(b'a').partition(partition).0
+}
+
+pub(super) fn attempts_at(partition: PartitionId, work: MessageId) -> Vec<u8> {
+    Key(attempts(partition)).bytes(&work.bytes()).0
 }
 
 /// Where the workers stand, by id.

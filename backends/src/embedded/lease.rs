@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
-use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError, WorkerRow};
+use longhaul_shared::port::{Era, HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError, WorkerRow};
 use longhaul_shared::time::Timestamp;
 
 use super::engine::{Batch, View};
@@ -55,7 +55,10 @@ pub(super) fn acquire(
     let granted = LeaseOutcome::Granted {
         token: LeaseToken::from(lease.token.as_str()),
         after_expiry: lease.after_expiry,
-        rebuilt: lease.rebuilt,
+        rebuilt: Era {
+            epoch: Epoch::new(lease.rebuilt),
+            run: super::hub::run(),
+        },
     };
     Ok((batch, granted))
 }
@@ -92,7 +95,7 @@ fn given(before: Option<LeaseRecord>, now: Timestamp, worker: WorkerId, wish: &L
         consuming: false,
         acquisitions,
         after_expiry: before.as_ref().is_some_and(|lease| lease.owner.is_some()),
-        rebuilt: before.map_or(Epoch::default(), |lease| lease.rebuilt),
+        rebuilt: before.map_or(0, |lease| lease.rebuilt),
     }
 }
 
@@ -120,13 +123,13 @@ pub(super) fn mark_rebuilt(
     view: &dyn View,
     partition: PartitionId,
     token: &LeaseToken,
-    epoch: Epoch,
+    era: &Era,
 ) -> Result<(Batch, bool), StoreError> {
     let mut batch = Batch::default();
     let lease = held_lease(view, partition, token)?;
     let held = lease.is_some();
     if let Some(mut lease) = lease {
-        lease.rebuilt = epoch;
+        lease.rebuilt = lease.rebuilt.max(era.epoch.number);
         batch.put(keys::lease(partition), record::bytes(&lease));
     }
     Ok((batch, held))

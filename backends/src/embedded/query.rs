@@ -159,6 +159,8 @@ mod tests {
                 ready: None,
                 inbox: 0,
                 has_ending: false,
+                attempts: 0,
+                counted: None,
             };
             let key = keys::index_entry(head.status, head.created, &id);
             entries.insert(key, Bytes::copy_from_slice(name.as_bytes()));

@@ -11,7 +11,7 @@ use longhaul_shared::codec;
 use longhaul_shared::failure::Failure;
 use longhaul_shared::id::{
     CommitId, CommitNumber, Epoch, EventSeq, ExecutionId, FunctionName, InstanceId, LeaseToken, PartitionId,
-    StartId, WorkerId,
+    QueueName, StartId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::payload::Payload;
@@ -28,14 +28,20 @@ use super::keys;
 pub(super) const SCHEMA: u32 = 1;
 
 /// The hub itself.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct HubRecord {
     #[serde(rename = "sv")]
     pub(super) schema: u32,
     #[serde(rename = "p")]
     pub(super) partitions: u16,
+    /// The number and the nonce of the broker's epoch.
     #[serde(rename = "ep")]
-    pub(super) epoch: Epoch,
+    pub(super) epoch: u64,
+    #[serde(rename = "en", default)]
+    pub(super) epoch_nonce: u64,
+    /// The task queues that were noted.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) queues: Vec<QueueName>,
 }
 
 /// What never changes of an instance.
@@ -83,6 +89,29 @@ pub(super) struct Head {
     /// Whether there is an [`Ending`].
     #[serde(rename = "e", default)]
     pub(super) has_ending: bool,
+    /// How many attempts were counted since the last commit.
+    #[serde(rename = "at", default, skip_serializing_if = "is_zero")]
+    pub(super) attempts: u32,
+    /// The token under which the last of them was counted.
+    #[serde(rename = "ak", default, skip_serializing_if = "Option::is_none")]
+    pub(super) counted: Option<String>,
+}
+
+/// Attempts at a piece of work.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WorkAttempts {
+    #[serde(rename = "n")]
+    pub(super) count: u32,
+    /// Names the last of them.
+    #[serde(rename = "k")]
+    pub(super) nonce: String,
+    #[serde(rename = "t")]
+    pub(super) last: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How an instance came out.
@@ -113,7 +142,7 @@ pub(super) struct LeaseRecord {
     #[serde(rename = "ax", default)]
     pub(super) after_expiry: bool,
     #[serde(rename = "rb", default)]
-    pub(super) rebuilt: Epoch,
+    pub(super) rebuilt: u64,
 }
 
 /// A worker and until when it is known to live.
@@ -123,6 +152,15 @@ pub(super) struct WorkerRecord {
     pub(super) expires: Timestamp,
     #[serde(rename = "h")]
     pub(super) hosts: Vec<FunctionName>,
+}
+
+impl HubRecord {
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch {
+            number: self.epoch,
+            nonce: self.epoch_nonce,
+        }
+    }
 }
 
 impl Head {
@@ -143,6 +181,7 @@ impl Head {
             output: ending.output,
             failure: ending.failure,
             waiting_for: self.waiting_for,
+            attempts: self.attempts,
             tags: birth.tags,
             trace: birth.trace,
         }

@@ -10,22 +10,23 @@ use futures::future::{Either, select};
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
-    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, TaskId, WorkerId,
+    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, QueueName,
+    TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
+    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
 use super::clock::HubClock;
 use super::engine::{Answer, Batch, Engine, Step, View, answered, step};
 use super::wait::Waiters;
-use super::{commit, duties, hub, instance, lease, parked, query};
+use super::{attempts, commit, duties, hub, instance, lease, parked, query};
 
 /// A hub's truth in this process.
 pub(super) struct EmbeddedStore {
@@ -125,8 +126,18 @@ impl Store for EmbeddedStore {
         Ok(self.clock.now())
     }
 
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
-        self.change(move |view, _now| hub::advance_epoch(view, seen))
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| hub::pulse(view, now))
+    }
+
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        let queue = queue.clone();
+        self.change(move |view, _now| hub::note_queue(view, queue)).await
+    }
+
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
+        self.change(move |view, _now| hub::advance_epoch(view, seen, next))
             .await
     }
 
@@ -288,16 +299,54 @@ impl Store for EmbeddedStore {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
-        let token = token.clone();
-        self.change(move |view, _now| lease::mark_rebuilt(view, partition, &token, epoch))
+        let (token, era) = (token.clone(), era.clone());
+        self.change(move |view, _now| lease::mark_rebuilt(view, partition, &token, &era))
             .await
     }
 
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {
         let token = token.clone();
         self.change(move |view, _now| lease::release(view, partition, &token))
+            .await
+    }
+
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError> {
+        let (token, instance) = (token.clone(), instance.clone());
+        self.change(move |view, _now| attempts::count(view, partition, &token, &instance))
+            .await
+    }
+
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
+        let partitions = self.partitions()?;
+        let id = id.clone();
+        self.change(move |view, now| attempts::requeue(view, now, partitions, &id))
+            .await
+    }
+
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| attempts::of_work(view, now, partition, work))
+    }
+
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError> {
+        self.change(move |view, now| attempts::count_work(view, now, partition, work, nonce))
+            .await
+    }
+
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
+        self.change(move |_view, _now| Ok((attempts::forget_work(partition, work), ())))
             .await
     }
 

@@ -66,6 +66,10 @@ impl Broker for Watched {
         self.broker.declare_epoch(epoch).await
     }
 
+    async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError> {
+        self.broker.withdraw_epoch(epoch).await
+    }
+
     async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
         self.broker.consumers(source).await
     }

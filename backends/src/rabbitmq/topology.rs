@@ -137,7 +137,7 @@ mod tests {
         );
         assert_eq!(queue(Destination::Intake), "lh.shop.v1.intake");
         assert_eq!(queue(Destination::Dead), "lh.shop.v1.dead");
-        assert_eq!(topology.epoch_queue(Epoch(3)), "lh.shop.v1.epoch.3");
+        assert_eq!(topology.epoch_queue(Epoch::new(3)), "lh.shop.v1.epoch.3");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 -- KEYS: 1 lease, 2 row, 3 history, 4 inbox, 5 outbox, 6 timers, 7 ready, 8 open,
 --       9 index of Pending, 10 index of Running, 11 index of the new status.
 -- ARGV: 1 token, 2 commit id, 3 execution, 4 expected commit number, 5 expected event count, 6 instance id,
---       7 new status, 8 channel to tell of the end ('' = not the end), 9 when to look again ('' = settle),
+--       7 new status, 8 channel to tell of the end ('' = not the end), 9 when to look again ('' = settle, '-' = rest),
 --       10 time of the change, 11 history entry id ('' = no events), 12 its events,
 --       13-20 lengths of the lists that follow: row fields to set, to remove; inbox messages to remove, to add;
 --       outbox messages to remove, to add; timers to remove, to add.
@@ -94,7 +94,9 @@ if ended then
   return 'applied'
 end
 redis.call('ZADD', KEYS[8], ARGV[10], id)
-if ARGV[9] ~= '' then
+if ARGV[9] == '-' then
+  if is_ready then redis.call('ZREM', KEYS[7], id) end
+elseif ARGV[9] ~= '' then
   redis.call('ZADD', KEYS[7], ARGV[9], id)
 elseif unread > 0 then
   local t = redis.call('TIME')

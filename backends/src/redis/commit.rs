@@ -112,6 +112,7 @@ impl Hub {
             .arg(match commit.ready {
                 Ready::Settle => String::new(),
                 Ready::At(time) => time.micros().to_string(),
+                Ready::Rest => "-".to_owned(),
             })
             .arg(commit.row.changed.micros());
         add_events(&mut call, row, commit)?;

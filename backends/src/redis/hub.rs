@@ -4,9 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use ::redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
-use longhaul_shared::id::{Epoch, InstanceId, PartitionId};
+use longhaul_shared::id::{Epoch, InstanceId, PartitionId, QueueName};
 use longhaul_shared::limits;
-use longhaul_shared::port::{HubInfo, HubSettings, Runtime, StoreError};
+use longhaul_shared::port::{Era, HubInfo, HubSettings, Pulse, Runtime, StoreError, StoreRun};
 use longhaul_shared::time::Timestamp;
 
 use super::config::{Durability, RedisConfig};
@@ -17,6 +17,7 @@ use super::safety::{self, Fill};
 use super::script::{self, Call, Lua};
 
 pub(super) static OPEN_HUB: Lua = Lua::new(include_str!("open_hub.lua"));
+pub(super) static NOTE_QUEUE: Lua = Lua::new(include_str!("note_queue.lua"));
 pub(super) static ADVANCE_EPOCH: Lua = Lua::new(include_str!("advance_epoch.lua"));
 
 /// The schema this program writes, and the range it reads.
@@ -92,7 +93,8 @@ impl Hub {
         call.arg(settings.partitions)
             .arg(SCHEMA_VERSION)
             .arg(&self.config.queue_type)
-            .arg(self.config.durability.name());
+            .arg(self.config.durability.name())
+            .arg(self.run().await?.0);
         let found: Vec<Option<String>> = self.change(&meta, call).await?;
         self.agree(&meta, found)
     }
@@ -100,19 +102,65 @@ impl Hub {
     /// See [`Store::time`](longhaul_shared::port::Store::time).
     pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
         let (seconds, micros): (i64, i64) = self.read("the answer to TIME", ::redis::cmd("TIME")).await?;
-        Ok(Timestamp::from_micros(
-            seconds.saturating_mul(1_000_000).saturating_add(micros),
-        ))
+        Ok(timestamp(seconds, micros))
+    }
+
+    /// See [`Store::pulse`](longhaul_shared::port::Store::pulse).
+    pub(super) async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let (meta, queues) = (self.keys.meta(), self.keys.queues());
+        let mut questions = Pipeline::new();
+        questions.ignore_errors();
+        questions.cmd("TIME");
+        questions.cmd("HMGET").arg(&meta).arg(&["ep", "en"]);
+        questions.cmd("SMEMBERS").arg(&queues);
+        questions.cmd("INFO").arg("server");
+        let answers = self.read_all(&questions).await?;
+        let [time, is, noted, info]: [RedisResult<Value>; 4] = answers
+            .try_into()
+            .map_err(|_| unreadable(&meta, "four questions have four answers"))?;
+        let (seconds, micros) = self.answer("the answer to TIME", time)?;
+        let (number, nonce): (Option<String>, Option<String>) = self.answer(&meta, is)?;
+        if number.is_none() {
+            return Err(self.mismatch("does not exist on this server".to_owned()));
+        }
+        let noted: Vec<String> = self.answer(&queues, noted)?;
+        let names = noted.into_iter().map(QueueName::new).collect::<Result<_, _>>();
+        Ok(Pulse {
+            time: timestamp(seconds, micros),
+            era: Era {
+                epoch: epoch(&meta, number, nonce)?,
+                run: run_in(&self.answer::<String>("the answer to INFO", info)?)?,
+            },
+            queues: names.map_err(|error| unreadable(&queues, error.to_string()))?,
+        })
+    }
+
+    /// Which run of the server answers.
+    async fn run(&self) -> Result<StoreRun, StoreError> {
+        let mut ask = ::redis::cmd("INFO");
+        ask.arg("server");
+        run_in(&self.read::<String>("the answer to INFO", ask).await?)
+    }
+
+    /// See [`Store::note_queue`](longhaul_shared::port::Store::note_queue).
+    pub(super) async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        let queues = self.keys.queues();
+        let mut call = Call::new(&NOTE_QUEUE, &[&queues]);
+        call.arg(queue.as_str());
+        self.change(&queues, call).await
     }
 
     /// See [`Store::advance_epoch`](longhaul_shared::port::Store::advance_epoch).
-    pub(super) async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
+    pub(super) async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
         let meta = self.keys.meta();
         let mut call = Call::new(&ADVANCE_EPOCH, &[&meta]);
-        call.arg(seen.0).arg(seen.0 + 1);
-        match self.change(&meta, call).await? {
-            Some(epoch) => Ok(Epoch(epoch)),
-            None => Err(self.mismatch("does not exist on this server".to_owned())),
+        for part in [seen, next] {
+            call.arg(part.number).arg(format!("{:016x}", part.nonce));
+        }
+        let is: Vec<Option<String>> = self.change(&meta, call).await?;
+        match <[Option<String>; 2]>::try_from(is) {
+            Ok([Some(number), nonce]) => epoch(&meta, Some(number), nonce),
+            _ => Err(self.mismatch("does not exist on this server".to_owned())),
         }
     }
 
@@ -214,16 +262,16 @@ impl Hub {
     async fn settings(&self) -> Result<Option<Vec<Option<String>>>, StoreError> {
         let meta = self.keys.meta();
         let mut get = ::redis::cmd("HMGET");
-        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du"]);
+        get.arg(&meta).arg(&["p", "ep", "sv", "qt", "du", "rn", "en"]);
         let found: Vec<Option<String>> = self.read(&meta, get).await?;
         Ok(found.iter().any(Option::is_some).then_some(found))
     }
 
     /// Checks that this program may work with the hub as it was made.
     fn agree(&self, meta: &str, found: Vec<Option<String>>) -> Result<HubInfo, StoreError> {
-        let [partitions, epoch, schema, queue_type, durability]: [Option<String>; 5] = found
+        let [partitions, epoch, schema, queue_type, durability, born, nonce]: [Option<String>; 7] = found
             .try_into()
-            .map_err(|_| unreadable(meta, "a hub has five settings"))?;
+            .map_err(|_| unreadable(meta, "a hub has seven settings"))?;
         let schema: u32 = number(meta, "sv", schema)?;
         if !SCHEMA_VERSIONS_READ.contains(&schema) {
             return Err(self.mismatch(format!(
@@ -247,7 +295,7 @@ impl Hub {
             )));
         }
         let partitions: u16 = number(meta, "p", partitions)?;
-        let epoch = Epoch(number(meta, "ep", epoch)?);
+        let epoch = self::epoch(meta, epoch, nonce)?;
         let known = *self.partitions.get_or_init(|| partitions);
         if known != partitions {
             return Err(self.mismatch(format!(
@@ -258,6 +306,7 @@ impl Hub {
             partitions,
             epoch,
             queue_type,
+            born: StoreRun(born.unwrap_or_default()),
         })
     }
 
@@ -266,6 +315,28 @@ impl Hub {
             reason: format!("the hub {} {how}", self.config.hub),
         }
     }
+}
+
+fn epoch(meta: &str, number: Option<String>, nonce: Option<String>) -> Result<Epoch, StoreError> {
+    let nonce = nonce.unwrap_or_else(|| "0".to_owned());
+    Ok(Epoch {
+        number: self::number(meta, "ep", number)?,
+        nonce: u64::from_str_radix(&nonce, 16)
+            .map_err(|_| unreadable(meta, format!("the field en holds {nonce:?}, which is no nonce")))?,
+    })
+}
+
+fn timestamp(seconds: i64, micros: i64) -> Timestamp {
+    Timestamp::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
+}
+
+/// The run of the server that this answer to INFO is of.
+fn run_in(info: &str) -> Result<StoreRun, StoreError> {
+    let run = info
+        .lines()
+        .find_map(|line| line.trim_end().strip_prefix("run_id:"));
+    run.map(|run| StoreRun(run.to_owned()))
+        .ok_or_else(|| unreadable("the answer to INFO", "it names no run_id"))
 }
 
 fn number<T: std::str::FromStr>(key: &str, field: &str, text: Option<String>) -> Result<T, StoreError> {

@@ -6,7 +6,7 @@
 //! Instance ids and start ids stand in key names as they are. Times are microseconds since 1970, as decimal text
 //! in hashes and as scores in sorted sets (exact up to the year 2255).
 
-use longhaul_shared::id::{ExecutionKey, HubName, InstanceId, PartitionId, StartId};
+use longhaul_shared::id::{ExecutionKey, HubName, InstanceId, MessageId, PartitionId, StartId};
 use longhaul_shared::instance::Status;
 
 /// The keys of one hub.
@@ -20,9 +20,14 @@ impl Keys {
     }
 
     /// `<hub>:meta`, hash: `p` partitions, `ep` broker epoch, `sv` schema version, `qt` queue type, `du`
-    /// durability, `cr` when it was made. Fixed but for `ep`.
+    /// durability, `cr` when it was made, `rn` in which run of the server. Fixed but for `ep`.
     pub(super) fn meta(&self) -> String {
         format!("{}:meta", self.hub)
+    }
+
+    /// `<hub>:queues`, set: the task queues that were ever declared, but for the default one.
+    pub(super) fn queues(&self) -> String {
+        format!("{}:queues", self.hub)
     }
 
     /// `<hub>:workers`, zset: id of a live orchestrator worker, by the end of its life.
@@ -61,8 +66,8 @@ pub(super) struct PartitionKeys {
 
 impl PartitionKeys {
     /// `T:lease`, hash: `tk` token and `ow` owner and `xp` expiry and `co` 1 while the owner consumes (absent when
-    /// nobody owns it); `n` how often it was taken, `ax` 1 if the owner before let it expire, `rb` the epoch last
-    /// marked as rebuilt.
+    /// nobody owns it); `n` how often it was taken, `ax` 1 if the owner before let it expire, `rb` the epoch and
+    /// `rr` the run of the server last marked as rebuilt.
     pub(super) fn lease(&self) -> String {
         self.key("lease")
     }
@@ -120,6 +125,12 @@ impl PartitionKeys {
         format!("{}:sid:{start}", self.tag)
     }
 
+    /// `T:wa:<work>`, hash: `n` how many attempts at a piece of work were counted, `k` the nonce of the last. Gone
+    /// [`WORK_ATTEMPTS_MEMORY`](longhaul_shared::limits::WORK_ATTEMPTS_MEMORY) after the last.
+    pub(super) fn work_attempts(&self, work: MessageId) -> String {
+        format!("{}:wa:{work}", self.tag)
+    }
+
     /// Channel `T:done`: the id of an instance that has just ended. A hint that may get lost.
     pub(super) fn done(&self) -> String {
         self.key("done")
@@ -150,6 +161,7 @@ mod tests {
         let p = keys.partition(PartitionId(7));
         let names = [
             keys.meta(),
+            keys.queues(),
             keys.workers(),
             keys.hosts(),
             keys.parked(),
@@ -165,12 +177,14 @@ mod tests {
             p.all(),
             p.in_status(Status::Completed),
             p.start_memory(&StartId::new("s-1").unwrap()),
+            p.work_attempts(MessageId::from_bits(0xbeef)),
             p.done(),
         ];
         assert_eq!(
             names,
             [
                 "shop:meta",
+                "shop:queues",
                 "shop:workers",
                 "{shop:workers}:hosts",
                 "shop:parked",
@@ -186,6 +200,7 @@ mod tests {
                 "{shop:p007}:ix:all",
                 "{shop:p007}:ix:st:1",
                 "{shop:p007}:sid:s-1",
+                "{shop:p007}:wa:0000000000000000000000000000beef",
                 "{shop:p007}:done",
             ]
         );

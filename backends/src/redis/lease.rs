@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId, WorkerId};
-use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError};
+use longhaul_shared::port::{Era, HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish, StoreError, StoreRun};
 
 use super::error::unreadable;
 use super::hub::Hub;
@@ -40,10 +40,13 @@ impl Hub {
                 .map_err(|_| unreadable(&lease, format!("{text:?} is no number")))
         };
         match answer[..] {
-            ["granted", acquisition, after_expiry, rebuilt] => Ok(LeaseOutcome::Granted {
+            ["granted", acquisition, after_expiry, epoch, run] => Ok(LeaseOutcome::Granted {
                 token: LeaseToken::new(number(acquisition)?, wish.nonce),
                 after_expiry: after_expiry == "1",
-                rebuilt: Epoch(number(rebuilt)?),
+                rebuilt: Era {
+                    epoch: Epoch::new(number(epoch)?),
+                    run: StoreRun(run.to_owned()),
+                },
             }),
             ["held", owner, micros] => Ok(LeaseOutcome::Held {
                 owner: WorkerId::new(owner).map_err(|error| unreadable(&lease, error.to_string()))?,
@@ -114,11 +117,11 @@ impl Hub {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
         let lease = self.keys.partition(partition).lease();
         let mut call = Call::new(&MARK_REBUILT, &[&lease]);
-        call.arg(token.as_str()).arg(epoch.0);
+        call.arg(token.as_str()).arg(era.epoch.number).arg(&era.run.0);
         self.change(&lease, call).await
     }
 

@@ -44,6 +44,10 @@ pub(super) const OUTPUT: &str = "out";
 pub(super) const FAILURE: &str = "fl";
 /// Whose move it is: msgpack `WaitingFor`; optional.
 pub(super) const WAITING_FOR: &str = "wf";
+/// How many attempts were counted since the last commit, decimal; absent when none was.
+pub(super) const ATTEMPTS: &str = "at";
+/// The token under which the last of them was counted.
+pub(super) const COUNTED_UNDER: &str = "ak";
 /// Its tags: msgpack map; absent when there are none.
 pub(super) const TAGS: &str = "tg";
 /// Where its start came from: msgpack `TraceContext`; absent when nowhere.
@@ -96,6 +100,9 @@ pub(super) fn of_commit(commit: &TurnCommit) -> (Vec<Field>, Vec<&'static str>) 
             None => absent.push(name),
         }
     }
+    if commit.survived {
+        absent.extend([ATTEMPTS, COUNTED_UNDER]);
+    }
     (fields, absent)
 }
 
@@ -146,6 +153,10 @@ impl<'a> StoredRow<'a> {
             output: self.optional(OUTPUT)?,
             failure: self.optional(FAILURE)?,
             waiting_for: self.optional(WAITING_FOR)?,
+            attempts: match self.fields.contains_key(ATTEMPTS) {
+                true => self.number(ATTEMPTS)?,
+                false => 0,
+            },
             tags: self.optional(TAGS)?.unwrap_or_default(),
             trace: self.optional(TRACE)?.unwrap_or_default(),
         })

@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{
-    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, TaskId, WorkerId,
+    Epoch, EventSeq, ExecutionKey, InstanceId, LeaseToken, MessageId, ParkedId, PartitionId, QueueName,
+    TaskId, WorkerId,
 };
 use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Created, DueTimers, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest,
-    LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Query, QueryPage, Runtime, Store,
-    StoreError, WorkerRow,
+    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
+    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -25,11 +26,12 @@ use super::config::RedisConfig;
 use super::hub::Hub;
 use super::script::Lua;
 use super::wait::Waiting;
-use super::{commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
+use super::{attempts, commit, create, forget, hub, inbox, lease, parked, ready, timers, workers};
 
 /// Every script there is, made known to the server with the first connection.
-static SCRIPTS: [&Lua; 15] = [
+static SCRIPTS: [&Lua; 19] = [
     &hub::OPEN_HUB,
+    &hub::NOTE_QUEUE,
     &hub::ADVANCE_EPOCH,
     &create::CREATE,
     &inbox::POST,
@@ -43,6 +45,9 @@ static SCRIPTS: [&Lua; 15] = [
     &lease::RENEW,
     &lease::RELEASE,
     &lease::MARK_REBUILT,
+    &attempts::COUNT_ATTEMPT,
+    &attempts::REQUEUE,
+    &attempts::COUNT_WORK,
     &parked::PARK,
 ];
 
@@ -85,8 +90,16 @@ impl Store for RedisStore {
         self.hub.time().await
     }
 
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError> {
-        self.hub.advance_epoch(seen).await
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        self.hub.pulse().await
+    }
+
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.hub.note_queue(queue).await
+    }
+
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError> {
+        self.hub.advance_epoch(seen, next).await
     }
 
     async fn create(&self, start: StartInstance) -> Result<Created, StoreError> {
@@ -198,13 +211,43 @@ impl Store for RedisStore {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError> {
-        self.hub.mark_rebuilt(partition, token, epoch).await
+        self.hub.mark_rebuilt(partition, token, era).await
     }
 
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError> {
         self.hub.release_lease(partition, token).await
+    }
+
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError> {
+        self.hub.count_attempt(partition, token, instance).await
+    }
+
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError> {
+        self.hub.requeue_instance(id).await
+    }
+
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError> {
+        self.hub.work_attempts(partition, work).await
+    }
+
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError> {
+        self.hub.count_work_attempt(partition, work, nonce).await
+    }
+
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError> {
+        self.hub.forget_work_attempts(partition, work).await
     }
 
     async fn park(&self, message: ParkedMessage) -> Result<(), StoreError> {

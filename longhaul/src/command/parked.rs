@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use longhaul_backends::config::{Config, StoreKind};
-use longhaul_client::{Client, PageRequest, ParkedId, ParkedMessage, RequeueError};
+use longhaul_client::{Client, InstanceId, PageRequest, ParkedId, ParkedMessage, RequeueError, WaitingFor};
+use longhaul_shared::codec;
 use longhaul_shared::time::Timestamp;
 use serde_json::json;
 
@@ -45,8 +46,8 @@ pub(crate) struct ListArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct RequeueArgs {
-    /// The message's id, as `longhaul parked list` shows it.
-    id: Option<ParkedId>,
+    /// The message's id, as `longhaul parked list` shows it; or the id of a parked instance.
+    id: Option<String>,
     /// All that are parked now.
     #[arg(long)]
     all: bool,
@@ -57,20 +58,42 @@ pub(crate) async fn run(
     config: &Config,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    if matches!(command, ParkedCommand::Requeue(_)) && config.store.kind == StoreKind::Embedded {
-        let text = "the queues of an embedded hub are in the memory of the program that runs it, so a message sent \
-                    from here would be lost; it stays parked";
-        return Err(Usage::new(text).into());
+    let queues = match config.store.kind {
+        StoreKind::Embedded => Queues::OfAnotherProcess,
+        _ => Queues::OfTheBroker,
+    };
+    if matches!(&command, ParkedCommand::Requeue(RequeueArgs { all: true, .. })) {
+        queues.must_be_reached()?;
     }
     with_session(config, Begin::MustNot, async |session| match &command {
         ParkedCommand::List(args) => list(args, &session.client, output).await,
         ParkedCommand::Show { id } => show(*id, &session.client, output).await,
         ParkedCommand::Requeue(RequeueArgs { id: Some(id), .. }) => {
-            requeue(*id, &session.client, output).await
+            requeue(id, queues, &session.client, output).await
         }
         ParkedCommand::Requeue(RequeueArgs { id: None, .. }) => requeue_all(&session.client, output).await,
     })
     .await
+}
+
+/// Whose the hub's queues are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queues {
+    OfTheBroker,
+    /// In the memory of whoever runs the embedded hub.
+    OfAnotherProcess,
+}
+
+impl Queues {
+    fn must_be_reached(self) -> Result<(), Usage> {
+        match self {
+            Self::OfTheBroker => Ok(()),
+            Self::OfAnotherProcess => Err(Usage::new(
+                "the queues of an embedded hub are in the memory of the program that runs it, so a message sent \
+                 from here would be lost; it stays parked",
+            )),
+        }
+    }
 }
 
 async fn list(args: &ListArgs, client: &Client, output: &Output) -> anyhow::Result<ExitCode> {
@@ -159,13 +182,38 @@ async fn show(id: ParkedId, client: &Client, output: &Output) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn requeue(id: ParkedId, client: &Client, output: &Output) -> anyhow::Result<ExitCode> {
-    client.requeue(id).await?;
+async fn requeue(id: &str, queues: Queues, client: &Client, output: &Output) -> anyhow::Result<ExitCode> {
+    let parked: Option<ParkedId> = id.parse().ok();
+    let message = match parked {
+        Some(parked) => client.parked_message(parked).await?,
+        None => None,
+    };
+    match (message, InstanceId::new(id)) {
+        (Some(message), _) => {
+            // An instance is waited for in the store, not in a queue.
+            if codec::instance_parked_as(&message).is_none() {
+                queues.must_be_reached()?;
+            }
+            client.requeue(message.id).await?;
+        }
+        (None, Ok(instance)) if is_stuck(client, &instance).await? => {
+            client.requeue_instance(&instance).await?
+        }
+        (None, _) => match parked {
+            Some(id) => return Err(RequeueError::Unknown { id }.into()),
+            None => anyhow::bail!("nothing of the id {id} is parked: neither a message nor an instance"),
+        },
+    }
     output.result(
         &format!("Requeued {id}"),
         &json!({ "requeued": [id.to_string()] }),
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn is_stuck(client: &Client, id: &InstanceId) -> anyhow::Result<bool> {
+    let row = client.get(id).await?;
+    Ok(row.is_some_and(|row| matches!(row.waiting_for, Some(WaitingFor::Stuck { .. }))))
 }
 
 /// Requeues what was parked before the command began: what is parked again meanwhile would never come to an end.

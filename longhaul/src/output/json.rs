@@ -61,6 +61,19 @@ fn waiting_for(waiting: &WaitingFor) -> Value {
             json!({ "kind": "activity", "name": name.as_str(), "queue": queue.as_str() })
         }
         WaitingFor::Paused { code, message } => json!({ "kind": "paused", "code": code, "message": message }),
+        WaitingFor::Stuck {
+            code,
+            message,
+            attempts,
+        } => json!({ "kind": "stuck", "code": code, "message": message, "attempts": attempts }),
+        WaitingFor::ParkedTask {
+            task,
+            name,
+            code,
+            parked,
+        } => {
+            json!({ "kind": "parked_task", "task": task.0, "name": name.as_str(), "code": code, "parked": parked.to_string() })
+        }
     }
 }
 

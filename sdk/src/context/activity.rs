@@ -14,6 +14,9 @@ use longhaul_shared::id::{Dispatch, ExecutionId, ExecutionKey, FunctionName, Ins
 use longhaul_shared::trace::TraceContext;
 
 /// What an activity may know and ask for. Cheap to clone.
+///
+/// An activity shares its thread with its neighbours: blocking calls and heavy computation belong into
+/// `tokio::task::spawn_blocking`. One that never awaits cannot be given up when its time is over.
 #[derive(Clone)]
 pub struct ActivityContext {
     info: Arc<ActivityInfo>,

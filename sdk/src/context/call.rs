@@ -94,7 +94,9 @@ impl<O: DeserializeOwned + 'static> ActivityCall<O> {
         self
     }
 
-    /// How long one run of the activity may take; counted by the worker that runs it. Default: as long as it likes.
+    /// How long one run of the activity may take; counted by the worker that runs it, the task fails when it is over.
+    /// Default: as long as that worker allows, 15 minutes unless its operator says otherwise; then the run is given
+    /// up and begun again, and after the sixth the task is parked.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         if let Ok(plan) = &mut self.plan {
             plan.timeout = Some(timeout);

@@ -46,6 +46,12 @@ pub trait Broker: Send + Sync + 'static {
     /// [`BrokerError`].
     async fn declare_epoch(&self, epoch: Epoch) -> Result<(), BrokerError>;
 
+    /// Takes the marker of this epoch away, whether or not it is there.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError>;
+
     /// How many consumers a source has at this moment, on whatever connection; `None` if its queue does not exist.
     /// MUST NOT create it.
     ///

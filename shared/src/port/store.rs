@@ -9,7 +9,7 @@ use crate::commit::{CommitOutcome, TurnCommit};
 use crate::history::HistoryEvent;
 use crate::id::{
     Epoch, EventSeq, ExecutionId, ExecutionKey, FunctionName, InstanceId, LeaseToken, MessageId, ParkedId,
-    PartitionId, StartId, TaskId, WorkerId,
+    PartitionId, QueueName, StartId, TaskId, WorkerId,
 };
 use crate::instance::{InstanceRow, StartInstance, Status, WaitingFor};
 use crate::message::{Envelope, Publication};
@@ -37,11 +37,24 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn time(&self) -> Result<Timestamp, StoreError>;
 
-    /// Raises the broker epoch from `seen` to the next, if it still is `seen`; returns what it is afterwards.
+    /// What whoever owns partitions asks at regular intervals, in one answer.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] when the hub is not there.
+    async fn pulse(&self) -> Result<Pulse, StoreError>;
+
+    /// Writes down that a task queue is about to be declared for the first time; whether that is news. From then
+    /// on its absence from the broker tells that it was lost.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn advance_epoch(&self, seen: Epoch) -> Result<Epoch, StoreError>;
+    async fn note_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
+
+    /// Sets the broker epoch to `next`, if it still is `seen`; returns what it is afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn advance_epoch(&self, seen: Epoch, next: Epoch) -> Result<Epoch, StoreError>;
 
     // --- instances -------------------------------------------------------------------------------------
 
@@ -201,9 +214,9 @@ pub trait Store: Send + Sync + 'static {
     async fn renew_leases(&self, renewals: Vec<LeaseRenewal>, ttl: Duration)
     -> Result<Vec<bool>, StoreError>;
 
-    /// Writes down that everything the broker may have lost up to this epoch has been sent again in this
-    /// partition: the next owner is told by [`LeaseOutcome::Granted`]. Returns `false`, changing nothing, if the
-    /// token is not the partition's.
+    /// Writes down that everything that may have been lost up to this era has been sent again in this partition:
+    /// the next owner is told by [`LeaseOutcome::Granted`]. The epoch's number never goes back, its nonce is not kept. Returns `false`, changing
+    /// nothing, if the token is not the partition's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -211,7 +224,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         partition: PartitionId,
         token: &LeaseToken,
-        epoch: Epoch,
+        era: &Era,
     ) -> Result<bool, StoreError>;
 
     /// Gives a lease back if it is still held under this token.
@@ -219,6 +232,54 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn release_lease(&self, partition: PartitionId, token: &LeaseToken) -> Result<(), StoreError>;
+
+    // --- poison ----------------------------------------------------------------------------------------
+
+    /// Counts an attempt at an instance, before its code runs: at most one under one token, however often it is
+    /// asked for. A commit with [`TurnCommit::survived`] sets the count back to zero. Nothing else of the instance
+    /// changes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count_attempt(
+        &self,
+        partition: PartitionId,
+        token: &LeaseToken,
+        instance: &InstanceId,
+    ) -> Result<Attempted, StoreError>;
+
+    /// Sets the count of attempts at an instance back to zero and puts it into the ready set. To a terminal or
+    /// unknown instance nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn requeue_instance(&self, id: &InstanceId) -> Result<Requeued, StoreError>;
+
+    /// How many attempts at a piece of work are counted; 0 when none is, or when they were forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<u32, StoreError>;
+
+    /// Counts an attempt at a piece of work, before it runs, and returns how many there are with it. `nonce` names
+    /// the attempt: the same one in a row counts once. The count MUST be kept for at least
+    /// [`limits::WORK_ATTEMPTS_MEMORY`](crate::limits::WORK_ATTEMPTS_MEMORY) from the last attempt, and MUST not be
+    /// kept for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count_work_attempt(
+        &self,
+        partition: PartitionId,
+        work: MessageId,
+        nonce: u128,
+    ) -> Result<u32, StoreError>;
+
+    /// Sets the count of attempts at a piece of work back to zero.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget_work_attempts(&self, partition: PartitionId, work: MessageId) -> Result<(), StoreError>;
 
     // --- parked messages -------------------------------------------------------------------------------
 
@@ -263,6 +324,33 @@ pub struct HubInfo {
     pub epoch: Epoch,
     /// Names its queue type, e.g. `quorum`; empty where the backend has only one.
     pub queue_type: String,
+    /// The store's run in which it was made; nothing made in it can have been lost before the next.
+    pub born: StoreRun,
+}
+
+/// Names one run of the store's server: another name tells that another server answers, or the same one after a
+/// restart, so that changes which it had accepted may be gone, unless it keeps them in every run.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StoreRun(pub String);
+
+/// What may have been lost: everything sent before the broker's epoch, and what the store accepted before its run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Era {
+    /// The generation of the hub's queues.
+    pub epoch: Epoch,
+    /// The run of the store.
+    pub run: StoreRun,
+}
+
+/// See [`Store::pulse`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// The store's clock.
+    pub time: Timestamp,
+    /// The epoch and the run as they are now.
+    pub era: Era,
+    /// The task queues that were noted, in any order.
+    pub queues: Vec<QueueName>,
 }
 
 /// What became of a create.
@@ -292,6 +380,28 @@ pub enum Posted {
     Unknown,
     /// The inbox is at [`limits::INBOX_MESSAGES_MAX`](crate::limits::INBOX_MESSAGES_MAX); nothing was written.
     Full,
+}
+
+/// What became of the wish to count an attempt at an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempted {
+    /// So many attempts are counted now, this one included.
+    Counted(u32),
+    /// The token is not the partition's; nothing was written.
+    Fenced,
+    /// There is no such instance, or it has ended; nothing was written.
+    Gone,
+}
+
+/// What became of the wish to try an instance again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Requeued {
+    /// No attempt is counted any more, and the instance is to be looked at.
+    Accepted,
+    /// The instance has ended; nothing was written.
+    Ended(Status),
+    /// There is no such instance; nothing was written.
+    Unknown,
 }
 
 /// What to read of an instance, beside its row.
@@ -473,8 +583,8 @@ pub enum LeaseOutcome {
         token: LeaseToken,
         /// Whether the owner before did not give it back: it expired, or was taken early.
         after_expiry: bool,
-        /// The epoch last marked as rebuilt in this partition, by whichever owner; 0 if never.
-        rebuilt: Epoch,
+        /// The era last marked as rebuilt in this partition, by whichever owner; epoch 0 and no run if never.
+        rebuilt: Era,
     },
     /// Somebody else holds it.
     Held {

@@ -58,19 +58,22 @@ pub(crate) fn with_more_fields(items: &[Item]) -> Vec<u8> {
 /// Maps that are not structs: the tags of an instance or a task, and the variants of an enum, whose one key is the
 /// variant's name.
 const TAGS: &str = "\"tg\"";
-const VARIANTS: [&str; 13] = [
+const VARIANTS: [&str; 16] = [
     "\"q\"",
     "\"ok\"",
     "\"err\"",
     "\"wake\"",
     "\"done\"",
     "\"nohost\"",
+    "\"parked\"",
     "\"term\"",
     "\"ctl\"",
     "\"act\"",
     "\"o\"",
     "\"a\"",
     "\"p\"",
+    "\"s\"",
+    "\"k\"",
     "\"in\"",
 ];
 

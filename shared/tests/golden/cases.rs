@@ -6,7 +6,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
-use longhaul_shared::codec;
 use longhaul_shared::failure::{Failure, FailureKind};
 use longhaul_shared::history::{
     EventKind, ExecutionCompleted, ExecutionStarted, ExecutionTerminated, HistoryEvent, Place, TaskCompleted,
@@ -14,7 +13,7 @@ use longhaul_shared::history::{
 };
 use longhaul_shared::id::{
     Dispatch, EventSeq, ExecutionId, ExecutionKey, Fingerprint, FunctionName, InstanceId, MessageId,
-    PartitionId, QueueName, StartId, TaskId,
+    ParkedId, PartitionId, QueueName, StartId, TaskId,
 };
 use longhaul_shared::instance::{Status, WaitingFor};
 use longhaul_shared::message::{
@@ -24,6 +23,7 @@ use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::{Encoding, Payload};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
+use longhaul_shared::{code, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -81,6 +81,7 @@ pub(crate) fn all() -> Vec<Case> {
         envelopes(),
         stored_messages(),
         row_values(),
+        waiting_values(),
     ]
     .into_iter()
     .flatten()
@@ -263,6 +264,22 @@ fn work_items() -> Vec<Case> {
             work_item(),
         ),
         value(
+            "work-item-resent",
+            "Body of a message on a task queue, sent again although it may have been begun",
+            WorkItem {
+                resent: true,
+                ..work_item()
+            },
+        ),
+        value(
+            "work-item-overran",
+            "Body of a message on a task queue, sent again because two runs took too long",
+            WorkItem {
+                overran: 2,
+                ..work_item()
+            },
+        ),
+        value(
             "work-item-bare",
             "Body of a message on a task queue, no optional field",
             WorkItem {
@@ -302,6 +319,11 @@ fn envelopes() -> Vec<Case> {
             "envelope-nohost",
             "Envelope: an activity is not hosted",
             Envelope::not_hosted(&work_item()),
+        ),
+        value(
+            "envelope-parked",
+            "Envelope: the work item of a task was parked",
+            Envelope::task_parked(&work_item(), code::ACTIVITY_KILLS),
         ),
         value(
             "envelope-term-full",
@@ -425,6 +447,12 @@ fn row_values() -> Vec<Case> {
             "Every status, as ExecutionCompleted has it",
             Status::ALL.to_vec(),
         ),
+        value("trace-context", "Field tc of a row", trace()),
+    ]
+}
+
+fn waiting_values() -> Vec<Case> {
+    vec![
         value(
             "waiting-for-orchestration",
             "Field wf of a row: nobody hosts the orchestration",
@@ -448,7 +476,25 @@ fn row_values() -> Vec<Case> {
                 message: "two\nlines".to_owned(),
             },
         ),
-        value("trace-context", "Field tc of a row", trace()),
+        value(
+            "waiting-for-stuck",
+            "Field wf of a row: parked, because whoever runs it dies",
+            WaitingFor::Stuck {
+                code: "LH1110".to_owned(),
+                message: "two\nlines".to_owned(),
+                attempts: 6,
+            },
+        ),
+        value(
+            "waiting-for-parked-task",
+            "Field wf of a row: the work item of a task was parked",
+            WaitingFor::ParkedTask {
+                task: TaskId(7),
+                name: function("copy_file"),
+                code: "LH1302".to_owned(),
+                parked: ParkedId::from_bits(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+            },
+        ),
     ]
 }
 
@@ -471,6 +517,8 @@ pub(crate) fn work_item() -> WorkItem {
         identity: identity(),
         dispatch: Dispatch(3),
         times_not_hosted: 1,
+        resent: false,
+        overran: 0,
         name: function("copy_file"),
         queue: queue("gpu"),
         reply_to: PartitionId(3),

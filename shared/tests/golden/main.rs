@@ -18,12 +18,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use longhaul_shared::codec;
 use longhaul_shared::history::{EVENT_CODES, EventKind, decode_events};
 use longhaul_shared::id::{Dispatch, Fingerprint, InstanceId, MessageId, ParkedId, PartitionId, QueueName};
 use longhaul_shared::message::{BODY_VERSION, Destination, Envelope, Incoming, TaskResult};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
+use longhaul_shared::time::Timestamp;
+use longhaul_shared::{code, codec};
 
 use crate::cases::Case;
 
@@ -174,6 +175,33 @@ fn hashes_are_those_of_the_golden_file() {
             format!("{:016x}", Fingerprint::of(&bytes).0),
         );
     }
+    lines_of_work(&mut line);
+    let origins: [(Destination, &[u8]); 3] = [
+        (Destination::Intake, b"Intake"),
+        (Destination::Control(PartitionId(3)), b"Control(PartitionId(3))"),
+        (
+            Destination::Work(QueueName::new("gpu").unwrap()),
+            b"Work(\"gpu\")",
+        ),
+    ];
+    for (origin, written) in origins {
+        let message = Incoming {
+            message_id: Some("m-1".to_owned()),
+            body: Bytes::from_static(b"{}"),
+            ..Incoming::default()
+        };
+        let parked = ParkedMessage::new(origin, "LH1001", String::new(), Timestamp::default(), message);
+        assert_eq!(parked.id, ParkedId::of(&[written, b"m-1", b"{}"]));
+        let what = format!(
+            "id of a parked message from {}, message id \"m-1\", body \"{{}}\"",
+            written.escape_ascii()
+        );
+        line(what, parked.id.to_string());
+    }
+    compare("hashes.txt", &text);
+}
+
+fn lines_of_work(line: &mut impl FnMut(String, String)) {
     let item = cases::work_item();
     let unit = TaskResult::Completed(Payload::unit());
     line(
@@ -190,7 +218,23 @@ fn hashes_are_those_of_the_golden_file() {
         "id of its report that it is not hosted".to_owned(),
         Envelope::not_hosted(&item).id.to_string(),
     );
+    line(
+        "id of its report that it is parked".to_owned(),
+        Envelope::task_parked(&item, code::ACTIVITY_KILLS).id.to_string(),
+    );
+    line(
+        "id under which its attempts are counted".to_owned(),
+        item.identity.attempts_id().to_string(),
+    );
+    line(
+        "id under which it is parked".to_owned(),
+        item.identity.parked_id().to_string(),
+    );
     let nightly = InstanceId::new("nightly").unwrap();
+    line(
+        "id under which \"nightly\" is parked".to_owned(),
+        codec::parked_instance_id(&nightly).to_string(),
+    );
     let wake = codec::wake_message(PartitionId(3), nightly, item.scheduled);
     line(
         "id of the envelope that wakes \"nightly\"".to_owned(),
@@ -200,29 +244,6 @@ fn hashes_are_those_of_the_golden_file() {
         "message id of the message that carries it to partition 3".to_owned(),
         wake.id.to_string(),
     );
-    let origins: [(Destination, &[u8]); 3] = [
-        (Destination::Intake, b"Intake"),
-        (Destination::Control(PartitionId(3)), b"Control(PartitionId(3))"),
-        (
-            Destination::Work(QueueName::new("gpu").unwrap()),
-            b"Work(\"gpu\")",
-        ),
-    ];
-    for (origin, written) in origins {
-        let message = Incoming {
-            message_id: Some("m-1".to_owned()),
-            body: Bytes::from_static(b"{}"),
-            ..Incoming::default()
-        };
-        let parked = ParkedMessage::new(origin, "LH1001", String::new(), item.scheduled, message);
-        assert_eq!(parked.id, ParkedId::of(&[written, b"m-1", b"{}"]));
-        let what = format!(
-            "id of a parked message from {}, message id \"m-1\", body \"{{}}\"",
-            written.escape_ascii()
-        );
-        line(what, parked.id.to_string());
-    }
-    compare("hashes.txt", &text);
 }
 
 #[test]

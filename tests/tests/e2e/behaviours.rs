@@ -1,6 +1,7 @@
 //! The behaviours that every backend shows alike, a file a family.
 //! Never asks which backend it is given.
 
+pub(crate) mod bytes;
 pub(crate) mod controlling;
 pub(crate) mod copies;
 pub(crate) mod failing;

@@ -1,6 +1,8 @@
 //! What a service in any language may do that knows RabbitMQ and nothing else: publish starts on the intake queue.
 //! Never uses a line of Longhaul's own broker adapter.
 
+use std::collections::BTreeMap;
+
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -232,6 +234,104 @@ async fn what_is_not_a_start_is_parked_with_its_reason_and_hurts_nobody() {
         let run = site.client.handle(instance(id)).of(HELLO_SEQUENCE);
         assert_eq!(site.output(&run).await.len(), 3, "{id}");
     }
+    site.close().await;
+}
+
+/// What becomes of a start whose body holds a byte somewhere.
+enum Fate {
+    Started,
+    Parked(&'static str),
+}
+
+/// Starts that hold a byte in their instance id, start id or name, as a character or bare; with their message ids.
+fn starts_with(byte: u8) -> [(String, Vec<u8>, Fate, char); 4] {
+    let character = char::from(byte);
+    let is_control = character.is_control();
+    let text = format!("b{character}b");
+    let by_grammar = |fits: bool| {
+        if fits {
+            Fate::Started
+        } else {
+            Fate::Parked("LH1005")
+        }
+    };
+    let start = |id: &str, start_id: &str, name: &str| {
+        json!({ "orchestration": name, "id": id, "start_id": start_id, "input": 1 })
+            .to_string()
+            .into_bytes()
+    };
+    let in_id = start(&text, &format!("id-{byte}"), "sum_of_squares");
+    let in_start_id = start(&format!("start-{byte}"), &text, "sum_of_squares");
+    let is_named = byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let in_name = start(&format!("name-{byte}"), &format!("name-{byte}"), &text);
+    // The bare byte, which may be half a character, or mean something in JSON.
+    let bare = [
+        br#"{"orchestration":"sum_of_squares","input":1,"id":"bare"#.as_slice(),
+        &[byte],
+        br#"","start_id":"bare-"#,
+        byte.to_string().as_bytes(),
+        br#""}"#,
+    ]
+    .concat();
+    let bare_fate = match byte {
+        b' '..=b'~' if byte != b'"' && byte != b'\\' => Fate::Started,
+        // JSON knows DEL, the grammar of ids does not.
+        0x7f => Fate::Parked("LH1005"),
+        _ => Fate::Parked("LH1001"),
+    };
+    [
+        ("id", in_id, by_grammar(!is_control)),
+        ("start", in_start_id, by_grammar(!is_control)),
+        ("name", in_name, by_grammar(is_named)),
+        ("bare", bare, bare_fate),
+    ]
+    .map(|(what, body, fate)| (format!("{what}-{byte}"), body, fate, character))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_and_names_of_every_byte_are_started_or_parked() {
+    let site = Site::start(Backend::Fleet).await;
+    let foreign = Foreign::connect(&site).await;
+    let mut fates = BTreeMap::new();
+    for (message, body, fate, character) in (0..=u8::MAX).flat_map(starts_with) {
+        foreign.publish(&site, Some(&message), JSON, body).await;
+        fates.insert(message, (fate, character));
+    }
+    let parked_count = fates
+        .values()
+        .filter(|(fate, _)| matches!(fate, Fate::Parked(_)))
+        .count();
+    let parked = site.parked(parked_count).await;
+    assert_eq!(parked.len(), parked_count);
+    for (message, (fate, character)) in &fates {
+        let found = parked
+            .iter()
+            .find(|parked| parked.message_id.as_ref() == Some(message));
+        match fate {
+            Fate::Parked(code) => {
+                assert_eq!(found.map(|parked| parked.code.as_str()), Some(*code), "{message}")
+            }
+            Fate::Started => {
+                assert_eq!(found, None, "{message}");
+                let id = match message.split_once('-') {
+                    Some(("id", _)) => format!("b{character}b"),
+                    Some(("bare", _)) => format!("bare{character}"),
+                    _ => message.clone(),
+                };
+                site.exists(&id).await;
+                let row = site.load(&id).await.row;
+                assert_eq!(row.id.as_str(), id);
+                if message.starts_with("start-") {
+                    assert_eq!(row.start_id.as_str(), format!("b{character}b"));
+                }
+                if message.starts_with("name-") {
+                    assert_eq!(row.name.as_str(), format!("b{character}b"));
+                    site.terminate(&id, "nobody hosts it").await;
+                }
+            }
+        }
+    }
+    assert_eq!(site.list().await.len(), fates.len() - parked_count);
     site.close().await;
 }
 

@@ -17,6 +17,7 @@ mod site;
 
 mod behaviours;
 mod intake;
+mod poison;
 mod recovery;
 
 /// Every behaviour as a test of its own on every backend.
@@ -55,6 +56,7 @@ on_every_backend! {
         a_failing_activity_is_tried_again,
         an_exhausted_retry_policy_fails_the_instance_with_the_reason,
         a_result_over_its_limit_fails_the_instance_naming_the_limit,
+        an_activitys_result_over_its_limit_fails_the_task_naming_the_limit,
         an_input_that_cannot_be_read_fails_the_instance_naming_the_type;
     controlling:
         a_running_instance_is_terminated,
@@ -66,6 +68,10 @@ on_every_backend! {
         an_unknown_activity_waits_visibly_and_runs_once_it_is_hosted,
         a_panic_pauses_the_instance_and_no_other,
         awaiting_what_is_not_durable_pauses_the_instance_and_no_other;
+    bytes:
+        instance_ids_of_every_byte_are_refused_or_come_back,
+        names_of_every_byte_are_refused_or_come_back,
+        a_queue_and_an_activity_of_every_byte_that_fits_are_served;
     copies:
         wakes_sent_twice_change_nothing,
         a_copy_of_a_result_is_dropped,

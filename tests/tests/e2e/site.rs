@@ -15,7 +15,7 @@ use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{Client, Handle};
 use longhaul_sdk::{ActivityRegistry, Orchestration, OrchestrationRegistry};
 use longhaul_shared::codec;
-use longhaul_shared::id::{Epoch, HubName, InstanceId, PartitionId, WorkerId};
+use longhaul_shared::id::{HubName, InstanceId, PartitionId, QueueName, WorkerId};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::message::Publication;
 use longhaul_shared::parked::ParkedMessage;
@@ -176,17 +176,17 @@ impl Site {
         self.losses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The epoch that the hub must be in: that of its making, and one more for each loss.
-    pub(crate) fn epoch_expected(&self) -> Epoch {
-        Epoch(1 + self.losses.load(Ordering::Relaxed))
+    /// The number of the epoch that the hub must be in: that of its making, and one more for each loss.
+    pub(crate) fn epoch_expected(&self) -> u64 {
+        1 + self.losses.load(Ordering::Relaxed)
     }
 
-    /// The epoch that the hub is in.
-    pub(crate) async fn epoch(&self) -> Epoch {
+    /// The number of the epoch that the hub is in.
+    pub(crate) async fn epoch(&self) -> u64 {
         let settings = HubSettings {
             partitions: PARTITIONS,
         };
-        self.ports.store.open_hub(settings).await.unwrap().epoch
+        self.ports.store.open_hub(settings).await.unwrap().epoch.number
     }
 
     /// A path of this name in the site's own directory, where nothing is yet.
@@ -239,6 +239,17 @@ impl Site {
     /// Starts an activity worker that hosts these, in this process on any backend.
     pub(crate) async fn act(&self, registry: ActivityRegistry) {
         let worker = self.activity_task(registry).await;
+        self.activities.lock().unwrap().push(worker);
+    }
+
+    /// The same, for these queues only.
+    pub(crate) async fn act_on(&self, queues: Vec<QueueName>, registry: ActivityRegistry) {
+        let ports = self.ground.ports(&self.hub, Role::Client).await;
+        let settings = longhaul_activity_worker::Settings {
+            queues,
+            ..self.tuning.activity.clone()
+        };
+        let worker = worker::activity(ports, registry, settings);
         self.activities.lock().unwrap().push(worker);
     }
 
@@ -301,6 +312,7 @@ impl Site {
                     ("lease_ttl", settings.lease_ttl),
                     ("lease_renew", settings.lease_renew),
                     ("early_connected", settings.early_connected),
+                    ("stall_after", settings.stall_after),
                 ];
                 arguments
                     .extend(tuned.map(|(key, span)| format!("--orchestrator.{key}={}ms", span.as_millis())));
@@ -472,6 +484,24 @@ impl Site {
         .await
     }
 
+    /// Waits until the list shows that an instance is parked. Meanwhile whoever runs it may have to die.
+    pub(crate) async fn shown_stuck(&self, id: &str) -> (Status, WaitingFor) {
+        self.wait_until(
+            &format!("the list shows that {id} is stuck"),
+            DEADLINE,
+            async || {
+                let shown = self
+                    .list()
+                    .await
+                    .into_iter()
+                    .find(|shown| shown.id.as_str() == id)?;
+                let waiting_for = shown.waiting_for?;
+                matches!(waiting_for, WaitingFor::Stuck { .. }).then_some((shown.status, waiting_for))
+            },
+        )
+        .await
+    }
+
     /// Waits until so many messages are parked and returns them.
     pub(crate) async fn parked(&self, count: usize) -> Vec<ParkedMessage> {
         self.wait_until(&format!("{count} messages are parked"), DEADLINE, async || {
@@ -564,14 +594,19 @@ impl Ground {
             Self::Embedded(embedded) => return embedded.ports(),
             Self::Servers { redis_url, amqp_url } => (redis_url, amqp_url),
         };
-        let runtime = runtime();
-        let redis = RedisConfig::new(redis_url, hub.clone());
-        let rabbit = RabbitConfig::new(amqp_url, hub.clone(), QueueType::Quorum, role);
-        Ports {
-            store: RedisStore::connect(redis, Arc::clone(&runtime)).await.unwrap(),
-            broker: RabbitBroker::connect(rabbit, Arc::clone(&runtime)).await.unwrap(),
-            runtime,
-        }
+        fleet_ports(redis_url, amqp_url, hub, role).await
+    }
+}
+
+/// The ports of a hub on servers.
+pub(crate) async fn fleet_ports(redis_url: &str, amqp_url: &str, hub: &HubName, role: Role) -> Ports {
+    let runtime = runtime();
+    let redis = RedisConfig::new(redis_url, hub.clone());
+    let rabbit = RabbitConfig::new(amqp_url, hub.clone(), QueueType::Quorum, role);
+    Ports {
+        store: RedisStore::connect(redis, Arc::clone(&runtime)).await.unwrap(),
+        broker: RabbitBroker::connect(rabbit, Arc::clone(&runtime)).await.unwrap(),
+        runtime,
     }
 }
 
@@ -585,7 +620,7 @@ fn runtime() -> Arc<dyn Runtime> {
 }
 
 /// Workers in this process log to where the test's own output goes, which is shown when it fails.
-fn tell_logs() {
+pub(crate) fn tell_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,lapin=off"));
     // Only the first site of a process has something to do here.

@@ -169,7 +169,7 @@ impl Hub {
     pub(crate) async fn epoch_after(&self, generation: u64) -> Result<bool, BrokerError> {
         self.poll("the broker tells of its epoch", async || {
             let asked = self.broker.connection_generation() > generation;
-            match self.broker.has_epoch(Epoch(1)).await {
+            match self.broker.has_epoch(Epoch::new(1)).await {
                 Err(error) if error.is_retryable() => None,
                 answer => asked.then_some(answer),
             }

@@ -107,6 +107,7 @@ impl Bench {
             outbox_remove: Vec::new(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         }
     }
 

@@ -7,7 +7,7 @@ use longhaul_shared::commit::{CommitOutcome, TimerEntry, TurnCommit};
 use longhaul_shared::failure::{Failure, FailureKind};
 use longhaul_shared::id::{
     CommitId, CommitNumber, Epoch, EventSeq, ExecutionId, ExecutionKey, InstanceId, LeaseToken, MessageId,
-    PartitionId, TaskId,
+    PartitionId, QueueName, TaskId,
 };
 use longhaul_shared::instance::{StartInstance, Status, WaitingFor};
 use longhaul_shared::message::{Destination, Incoming};
@@ -316,8 +316,15 @@ async fn every_change_may_be_sent_twice() {
             .1
             .unwrap()
     );
-    assert_eq!(twice!(store.advance_epoch(Default::default())).1.unwrap().0, 1);
-    assert!(twice!(store.mark_rebuilt(partition, &token, Epoch(1))).1.unwrap());
+    let era = store.pulse().await.unwrap().era;
+    let next = Epoch { number: 1, nonce: 7 };
+    assert_eq!(
+        twice!(store.advance_epoch(Epoch::default(), next)).1.unwrap(),
+        next
+    );
+    let queue = QueueName::new("gpu").unwrap();
+    assert_eq!(twice!(store.note_queue(&queue)), (Ok(true), Ok(false)));
+    assert!(twice!(store.mark_rebuilt(partition, &token, &era)).1.unwrap());
     twice!(store.park(parked.clone())).1.unwrap();
     assert_eq!(twice!(store.unpark(parked.id)), (Ok(true), Ok(false)));
     twice!(store.release_lease(partition, &token)).1.unwrap();

@@ -25,6 +25,8 @@ const ACTIVITY_WORKER: &str = "longhaul-activity-worker";
 const HTTP: &str = "longhaul-http";
 const SIDECAR: &str = "longhaul-sidecar";
 const FACADE: &str = "longhaul";
+const MODEL: &str = "longhaul-model";
+const SIMULATION: &str = "longhaul-simulation";
 
 const HOST: &[&str] = &[SHARED, SDK];
 const GATEWAY: &[&str] = &[SHARED, SDK, CLIENT];
@@ -53,7 +55,22 @@ const ALL: &[&str] = &[
     FACADE,
 ];
 
-const PLACES: [Place; 13] = [
+/// What the tests see: everything, and the simulation, whose judgement of histories they share.
+const TESTED: &[&str] = &[
+    SHARED,
+    SDK,
+    BACKENDS,
+    CLIENT,
+    EXAMPLES,
+    ORCHESTRATOR_WORKER,
+    ACTIVITY_WORKER,
+    HTTP,
+    SIDECAR,
+    FACADE,
+    SIMULATION,
+];
+
+const PLACES: [Place; 15] = [
     Place {
         package: SHARED,
         may: &[],
@@ -106,7 +123,17 @@ const PLACES: [Place; 13] = [
     },
     Place {
         package: "longhaul-tests",
+        may: TESTED,
+        may_in_bin: &[],
+    },
+    Place {
+        package: SIMULATION,
         may: ALL,
+        may_in_bin: &[],
+    },
+    Place {
+        package: MODEL,
+        may: &[],
         may_in_bin: &[],
     },
     Place {
@@ -122,7 +149,7 @@ const PLACES: [Place; 13] = [
 ];
 
 /// Beside the house: not even a test may depend on these.
-const BESIDE: [&str; 3] = ["longhaul-tests", "longhaul-benches", "xtask"];
+const BESIDE: [&str; 4] = ["longhaul-tests", MODEL, "longhaul-benches", "xtask"];
 
 pub(crate) fn check(house: &House) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, LeaseToken, PartitionId};
-use longhaul_shared::port::{HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish};
+use longhaul_shared::port::{Era, HeldLease, LeaseOutcome, LeaseRenewal, LeaseWish};
 
 use super::{LONG, SHORT, StoreHub, worker_id};
 use crate::conformance::tasks::{at_once, until};
 
 const P: PartitionId = PartitionId(2);
 
-fn granted(outcome: LeaseOutcome) -> (LeaseToken, bool, Epoch) {
+fn granted(outcome: LeaseOutcome) -> (LeaseToken, bool, Era) {
     match outcome {
         LeaseOutcome::Granted {
             token,
@@ -35,7 +35,7 @@ fn assert_held(outcome: LeaseOutcome, by: &str) -> Duration {
 }
 
 /// Waits until somebody's short lease has expired and takes it.
-async fn take_over(hub: &StoreHub, worker: &str, nonce: u128) -> (LeaseToken, bool, Epoch) {
+async fn take_over(hub: &StoreHub, worker: &str, nonce: u128) -> (LeaseToken, bool, Era) {
     until(&hub.runtime, "the lease expires", || async {
         match hub.try_acquire(P, worker, nonce, LONG).await {
             LeaseOutcome::Held { expires_in, .. } => {
@@ -66,7 +66,7 @@ async fn renew(hub: &StoreHub, wishes: &[(PartitionId, &LeaseToken)], ttl: Durat
 pub async fn a_free_lease_is_granted_once(hub: StoreHub) {
     let (_token, after_expiry, rebuilt) = granted(hub.try_acquire(P, "one", 1, LONG).await);
     assert!(!after_expiry, "nobody had it before");
-    assert_eq!(rebuilt, Epoch(0), "nothing was ever rebuilt");
+    assert_eq!(rebuilt.epoch, Epoch::new(0), "nothing was ever rebuilt");
     for worker in ["two", "one"] {
         let expires_in = assert_held(hub.try_acquire(P, worker, 2, LONG).await, "one");
         assert!(expires_in <= LONG && expires_in > LONG / 2, "{expires_in:?}");
@@ -216,25 +216,31 @@ pub async fn renewal_tells_what_is_lost(hub: StoreHub) {
     assert_eq!(renew(&hub, &[], LONG).await, [] as [bool; 0]);
 }
 
-/// The epoch marked as rebuilt is told to the next owners; only the owner marks it.
+/// The era marked as rebuilt is told to the next owners; only the owner marks it, and the epoch never goes back.
 pub async fn what_was_rebuilt_is_remembered(hub: StoreHub) {
+    let run = hub.store.pulse().await.expect("the hub has a pulse").era.run;
+    let era = |epoch| Era {
+        epoch: Epoch::new(epoch),
+        run: run.clone(),
+    };
+    let mark = async |token: &LeaseToken, epoch| hub.store.mark_rebuilt(P, token, &era(epoch)).await;
     let (first, _, _) = granted(hub.try_acquire(P, "one", 1, LONG).await);
-    assert_eq!(hub.store.mark_rebuilt(P, &first, Epoch(3)).await, Ok(true));
+    assert_eq!(mark(&first, 3).await, Ok(true));
     hub.store
         .release_lease(P, &first)
         .await
         .expect("a lease is given back");
-    assert_eq!(hub.store.mark_rebuilt(P, &first, Epoch(8)).await, Ok(false));
+    assert_eq!(mark(&first, 8).await, Ok(false));
     let (second, _, rebuilt) = granted(hub.try_acquire(P, "two", 2, SHORT).await);
-    assert_eq!(rebuilt, Epoch(3), "as marked before it was given back");
-    for _ in 0..2 {
-        assert_eq!(hub.store.mark_rebuilt(P, &second, Epoch(4)).await, Ok(true));
+    assert_eq!(rebuilt, era(3), "as marked before it was given back");
+    for epoch in [4, 4, 2] {
+        assert_eq!(mark(&second, epoch).await, Ok(true));
     }
     let (_, _, rebuilt) = take_over(&hub, "three", 3).await;
-    assert_eq!(rebuilt, Epoch(4), "as marked before it expired");
-    assert_eq!(hub.store.mark_rebuilt(P, &second, Epoch(9)).await, Ok(false));
+    assert_eq!(rebuilt, era(4), "as marked before it expired");
+    assert_eq!(mark(&second, 9).await, Ok(false));
     let (_, _, rebuilt) = granted(hub.try_acquire(PartitionId(0), "one", 4, LONG).await);
-    assert_eq!(rebuilt, Epoch(0), "each partition has its own");
+    assert_eq!(rebuilt.epoch, Epoch::new(0), "each partition has its own");
 }
 
 async fn look(hub: &StoreHub, partitions: &[PartitionId]) -> Vec<Option<HeldLease>> {

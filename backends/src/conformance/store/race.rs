@@ -128,6 +128,7 @@ impl Owner {
             outbox_remove: Vec::new(),
             timers_add: Vec::new(),
             timers_remove: Vec::new(),
+            survived: false,
         };
         self.store.commit(vec![commit]).await.remove(0).expect("answered")
     }

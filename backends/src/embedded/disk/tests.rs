@@ -239,7 +239,9 @@ async fn a_newer_hub_is_refused() {
     let newer = HubRecord {
         schema: SCHEMA + 1,
         partitions: 4,
-        epoch: longhaul_shared::id::Epoch(0),
+        epoch: 0,
+        epoch_nonce: 0,
+        queues: Vec::new(),
     };
     let key = std::str::from_utf8(keys::HUB).unwrap();
     put(&disk, key, record::bytes(&newer)).await.unwrap();

@@ -3,13 +3,15 @@
 use longhaul_examples::contracts::{
     JOURNAL_CHAIN, JOURNAL_FAN_OUT, JournalRequest, OVER_LIMIT, SUM_OF_SQUARES,
 };
+use longhaul_sdk::{Activity, ActivityContext, BoxError, Orchestration, OrchestrationContext};
 use longhaul_shared::failure::FailureKind;
 use longhaul_shared::history::EventKind;
 use longhaul_shared::instance::{InstanceRow, Status};
+use longhaul_shared::limits;
 use longhaul_shared::payload::Payload;
 
 use crate::journal::Journal;
-use crate::site::Site;
+use crate::site::{Kind, Site};
 
 pub(crate) async fn a_failing_activity_is_tried_again(site: &Site) {
     const LINES: u64 = 5;
@@ -63,6 +65,35 @@ pub(crate) async fn a_result_over_its_limit_fails_the_instance_naming_the_limit(
     let row = site.ended("large").await;
     let failure = failed(&row, &["PAYLOAD_BYTES_MAX", "LH1105"]);
     assert_eq!(failure, FailureKind::OverLimit);
+}
+
+pub(crate) async fn an_activitys_result_over_its_limit_fails_the_task_naming_the_limit(site: &Site) {
+    const TOO_MUCH: Activity<(), String> = Activity::new("too_much");
+    const ASKS_TOO_MUCH: Orchestration<(), String> = Orchestration::new("asks_too_much");
+    site.stop(Kind::Orchestrator).await;
+    site.stop(Kind::Activity).await;
+    let hosted = longhaul_examples::orchestrations()
+        .register(ASKS_TOO_MUCH, |ctx: OrchestrationContext, (): ()| async move {
+            Ok(ctx.activity(TOO_MUCH, ()).await?)
+        });
+    site.orchestrate(hosted).await;
+    let too_much = |_ctx: ActivityContext, (): ()| async move {
+        Ok::<_, BoxError>("x".repeat(limits::PAYLOAD_BYTES_MAX))
+    };
+    site.act(longhaul_examples::activities().register(TOO_MUCH, too_much))
+        .await;
+    site.start_new(ASKS_TOO_MUCH, "large", ()).await;
+    let row = site.ended("large").await;
+    failed(&row, &["PAYLOAD_BYTES_MAX", "LH1105", "too_much"]);
+    let history = site.load("large").await.history;
+    let kinds: Vec<_> = history
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::TaskFailed(failed) => Some(failed.failure.kind.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kinds, [FailureKind::OverLimit]);
 }
 
 pub(crate) async fn an_input_that_cannot_be_read_fails_the_instance_naming_the_type(site: &Site) {

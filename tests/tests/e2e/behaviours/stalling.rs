@@ -1,4 +1,4 @@
-//! What never awaits: it costs a thread, and its neighbours go on. In memory only, since the thread is the test's own.
+//! What never awaits: it costs a thread, and its neighbours go on.
 
 use std::time::Duration;
 
@@ -9,10 +9,24 @@ use super::waiting::paused;
 use crate::site::{Backend, Site, Tuning};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_orchestration_that_spins_is_given_up_and_its_neighbours_go_on() {
+async fn an_orchestration_that_spins_is_given_up_and_its_neighbours_go_on_in_memory() {
+    is_given_up_on(Backend::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orchestration_that_spins_is_given_up_and_its_neighbours_go_on_on_disk() {
+    is_given_up_on(Backend::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orchestration_that_spins_is_given_up_and_its_neighbours_go_on_on_a_fleet() {
+    is_given_up_on(Backend::Fleet).await;
+}
+
+async fn is_given_up_on(backend: Backend) {
     let mut tuning = Tuning::default();
     tuning.orchestrator.stall_after = Duration::from_millis(300);
-    let site = Site::tuned(Backend::Memory, tuning).await;
+    let site = Site::tuned(backend, tuning).await;
     // Long enough to be noticed on any machine; its thread ends with the process.
     site.start_new(SPINNING, "spinner", u64::MAX).await;
     let neighbour = site.neighbour_of("spinner");

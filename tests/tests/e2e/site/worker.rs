@@ -15,6 +15,8 @@ use longhaul_tests::binaries::{Binary, Running, Signal};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
+/// Longest wait until a worker has found its servers.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time in which a worker that is told to leave does.
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 /// Lines of a worker's log that are shown.
@@ -38,6 +40,8 @@ impl Worker {
                 task.join().await;
             }
             Self::Process(mut process) => block_in_place(|| {
+                // Before it is ready it may not have learnt yet to end in good order.
+                process.says("ready", READY_WITHIN).unwrap();
                 process.signal(Signal::Terminate).unwrap();
                 let (status, said) = process.ends(DRAINED_WITHIN).unwrap();
                 assert!(status.success(), "a worker left with {status}: {said}");
