@@ -44,7 +44,9 @@ fn times(step: Step) -> u32 {
         Step::LeaseLeaving | Step::RelayForgetting | Step::RelayForgotten => 1,
         Step::LeaseGranted | Step::IntakeReceived | Step::IntakeCreated | Step::IntakeWoken => 2,
         Step::RelayPublishing | Step::RelayConfirmed | Step::AttemptReporting => 3,
-        _ => 11,
+        Step::AttemptReceived | Step::AttemptInvoked | Step::AttemptReported | Step::AttemptAcked => 11,
+        // Behind the first turns, whose wake-ups nobody needs: in a turn that results have given.
+        _ => 40,
     }
 }
 
