@@ -140,7 +140,8 @@ pub(crate) fn decide(draft: Draft<'_>, mut new_id: impl FnMut() -> CommitId) -> 
     }
     if ends {
         admitted.timers_add.clear();
-        admitted.timers_remove = open_timers(session);
+        // Also those that have just come due: the store is not asked for them again.
+        admitted.timers_remove.extend(open_timers(session));
     } else {
         items.extend(resends.into_iter().map(|(seq, task)| Item {
             event: None,

@@ -439,6 +439,10 @@ impl Dispatch {
         }
         held.timers.fired(turned.timers);
         held.timers.set(turned.next_due);
+        if !turned.settled && turned.timers > 0 {
+            // They are still in the store, where nobody would look for them.
+            held.timers.set(Some(self.host.clock.now().plus(ASK_AGAIN)));
+        }
         if turned.fenced {
             let notice = FencedNotice {
                 partition,

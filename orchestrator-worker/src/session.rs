@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_shared::commit::RowChange;
 use longhaul_shared::history::{ExecutionStarted, HistoryEvent};
-use longhaul_shared::id::{CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId};
+use longhaul_shared::id::{
+    CommitId, CommitNumber, ExecutionKey, FunctionName, InstanceId, PartitionId, TaskId,
+};
 use longhaul_shared::instance::{InstanceRow, Status, WaitingFor};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
@@ -22,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) name: FunctionName,
     pub(crate) status: Status,
     pub(crate) commit_number: CommitNumber,
+    /// Which commit that was: a store that has forgotten may have had another one since.
+    pub(crate) last_commit: Option<CommitId>,
     pub(crate) waiting_for: Option<WaitingFor>,
     pub(crate) trace: TraceContext,
     /// What the first event will say; gone once it is committed.
@@ -77,6 +81,7 @@ impl Session {
             name: row.name,
             status: row.status,
             commit_number: row.commit_number,
+            last_commit: row.last_commit,
             waiting_for: row.waiting_for,
             trace: row.trace,
             start,
@@ -94,8 +99,15 @@ impl Session {
     }
 
     /// Takes in what a commit has changed.
-    pub(crate) fn committed(&mut self, number: CommitNumber, events: &[HistoryEvent], row: &RowChange) {
+    pub(crate) fn committed(
+        &mut self,
+        number: CommitNumber,
+        id: CommitId,
+        events: &[HistoryEvent],
+        row: &RowChange,
+    ) {
         self.commit_number = number;
+        self.last_commit = Some(id);
         self.ledger.record(events);
         self.status = row.status;
         self.waiting_for.clone_from(&row.waiting_for);
@@ -109,6 +121,14 @@ impl Session {
     pub(crate) fn survived(&mut self) {
         self.attempts = 0;
         self.suspect = false;
+    }
+
+    /// Whether it is what this row says: of the same execution, after the same commit, and not ended.
+    pub(crate) fn is_of(&self, row: &InstanceRow) -> bool {
+        row.execution == self.key.execution
+            && row.commit_number == self.commit_number
+            && row.last_commit == self.last_commit
+            && !row.status.is_terminal()
     }
 
     /// Whether the executor has its memory of this execution.

@@ -188,6 +188,13 @@ async fn attempt(
     if let Some(unsent) = resend {
         admitted.resend_open(&session, unsent);
     }
+    if was_warm && admitted.dropped > 0 {
+        // Nothing is dropped on the word of memory alone: a store that has forgotten may want it.
+        let loaded = load(host, &turned.instance, false).await;
+        if !loaded.is_some_and(|loaded| session.is_of(&loaded.row)) {
+            return Ok(Attempt::Stale);
+        }
+    }
     host.counters.results_dropped.many(admitted.dropped);
     if !admitted.strays.is_empty() {
         if was_warm {
@@ -295,7 +302,7 @@ async fn commit_and_relay(
     let token = part.token.clone();
     let events = part.events.clone();
     let row = part.row.clone();
-    let number = part.expected.next();
+    let (number, id) = (part.expected.next(), part.id);
     let sends = part.outbox_add.clone();
     let survived = part.survived;
     let earliest = part.timers_add.iter().map(|timer| timer.due).min();
@@ -306,7 +313,7 @@ async fn commit_and_relay(
     if matches!(outcome, CommitOutcome::Applied | CommitOutcome::Duplicate) {
         host.ports.runtime.reached(Step::TurnCommitted);
         warn_of_long_history(session, events.len() as u64);
-        session.committed(number, &events, &row);
+        session.committed(number, id, &events, &row);
         if survived {
             session.survived();
         }
@@ -349,9 +356,7 @@ async fn open(
             return Some((session, Vec::new()));
         }
         let loaded = load(host, instance, false).await?;
-        let is_current = loaded.row.execution == session.key.execution
-            && loaded.row.commit_number == session.commit_number;
-        if is_current && !loaded.row.status.is_terminal() {
+        if session.is_of(&loaded.row) {
             return Some((session, loaded.inbox));
         }
     }
@@ -434,9 +439,17 @@ async fn drop_timers(
     if timers.is_empty() {
         return;
     }
-    // A timer that stays is found due again.
-    if let Err(error) = host.ports.store.drop_timers(partition, token, timers).await {
-        tracing::debug!(%partition, %error, "timers of ended executions stay for now");
+    // Until they are gone: the store is asked for due timers again only when one is known to be set.
+    let mut delay = RETRY_FIRST;
+    while let Err(error) = host
+        .ports
+        .store
+        .drop_timers(partition, token, timers.clone())
+        .await
+    {
+        tracing::debug!(%partition, %error, "timers of ended executions stay for now; tried again in {delay:?}");
+        host.ports.runtime.sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

@@ -200,8 +200,11 @@ impl Store for SimStore {
     }
 
     async fn due_timers(&self, partition: PartitionId, limit: usize) -> Result<DueTimers, StoreError> {
+        let told = self.server.room();
         self.call(false, move |state, now| {
-            Ok(state.due_timers(now, partition, limit))
+            let timers = state.due_timers(now, partition, limit);
+            told.note(|| format!("store   due timers of {partition} at {now}: {timers:?}"));
+            Ok(timers)
         })
         .await
     }
@@ -242,6 +245,9 @@ impl Store for SimStore {
         partition: PartitionId,
         page: PageRequest,
     ) -> Result<(Vec<InstanceId>, Option<String>), StoreError> {
+        if page.cursor.is_none() {
+            self.server.rebuild_begins();
+        }
         self.call(false, move |state, _| Ok(state.open_instances(partition, &page)))
             .await
     }

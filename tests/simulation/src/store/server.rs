@@ -129,6 +129,11 @@ impl StoreServer {
         self.lock().full = full;
     }
 
+    /// A rebuild begins to send again what was lost: the fault that set it off has not been over until now.
+    pub(super) fn rebuild_begins(&self) {
+        self.lock().faults_so_far.add();
+    }
+
     /// Names the server that answers now.
     pub(super) fn run(&self) -> StoreRun {
         StoreRun(format!("run-{}", self.lock().generation))
