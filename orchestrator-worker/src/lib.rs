@@ -11,6 +11,7 @@ mod admit;
 mod decide;
 mod gather;
 mod ledger;
+mod read;
 mod session;
 mod suspect;
 mod tenure;

@@ -12,13 +12,13 @@ use longhaul_sdk::engine::Action;
 use longhaul_shared::code;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::failure::Failure;
-use longhaul_shared::history::{EventKind, HistoryEvent, Place, TaskScheduled};
+use longhaul_shared::history::{HistoryEvent, Place, TaskScheduled};
 use longhaul_shared::id::{CommitId, EventSeq, ExecutionKey, InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{ContentType, Destination, Envelope, EnvelopeBody, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, Step, StoreError};
+use longhaul_shared::port::{Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 
@@ -30,6 +30,7 @@ use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
 use crate::mutant::{Broken, is_broken};
+use crate::read::{load, scheduled_events};
 use crate::relay::{Relay, Unsent};
 use crate::replay::Replays;
 use crate::session::Session;
@@ -190,7 +191,7 @@ async fn attempt(
     }
     if was_warm && admitted.dropped > 0 {
         // Nothing is dropped on the word of memory alone: a store that has forgotten may want it.
-        let loaded = load(host, &turned.instance, false).await;
+        let loaded = load(&host.ports, &turned.instance, false).await;
         if !loaded.is_some_and(|loaded| session.is_of(&loaded.row)) {
             return Ok(Attempt::Stale);
         }
@@ -221,7 +222,7 @@ async fn go_on(
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
     let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
     let places = admitted.resend_places(&session);
-    let resends = scheduled_events(host, &session.key, places, &past).await;
+    let resends = scheduled_events(&host.ports, &session.key, places, &past).await;
     host.counters.resent.many(resends.len() as u64);
     let token = &tenure.token;
     let mut actions = Vec::new();
@@ -355,13 +356,13 @@ async fn open(
         if !must_look {
             return Some((session, Vec::new()));
         }
-        let loaded = load(host, instance, false).await?;
+        let loaded = load(&host.ports, instance, false).await?;
         if session.is_of(&loaded.row) {
             return Some((session, loaded.inbox));
         }
     }
     let admission = host.replays.admit().await;
-    let loaded = load(host, instance, true).await?;
+    let loaded = load(&host.ports, instance, true).await?;
     let replay = admission.read(history_bytes(&loaded.history));
     host.counters.replays.one();
     if loaded.row.status.is_terminal() {
@@ -371,34 +372,6 @@ async fn open(
     session.times_blocked = times_blocked;
     session.replay = Some(replay);
     Some((session, loaded.inbox))
-}
-
-/// Reads an instance, waiting for the store as long as it takes.
-async fn load(host: &Host, instance: &InstanceId, history: bool) -> Option<LoadedInstance> {
-    let mut delay = RETRY_FIRST;
-    loop {
-        let request = LoadRequest {
-            id: instance.clone(),
-            history,
-        };
-        let answer = host.ports.store.load(vec![request]).await.into_iter().next();
-        match answer.unwrap_or(Ok(None)) {
-            Ok(loaded) => return loaded,
-            Err(error) => {
-                tell_unreadable(instance, &error, delay);
-                host.ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
-            }
-        }
-    }
-}
-
-fn tell_unreadable(instance: &InstanceId, error: &StoreError, delay: Duration) {
-    if error.is_retryable() {
-        tracing::warn!(instance_id = %instance, %error, "the instance cannot be read now; tried again in {delay:?}");
-    } else {
-        tracing::error!(instance_id = %instance, %error, "the instance cannot be read; it rests until it can be");
-    }
 }
 
 /// Inputs of an instance that is not there or has ended change nothing: results are counted, timers removed.
@@ -629,43 +602,6 @@ async fn set_aside(
         }
         CommitOutcome::Conflict => Ok(Attempt::Stale),
         CommitOutcome::Fenced => Ok(Attempt::Fenced),
-    }
-}
-
-/// The scheduling events of the tasks to send again, with their places: read from the store one by one when the
-/// session is warm and does not hold its past.
-async fn scheduled_events(
-    host: &Host,
-    key: &ExecutionKey,
-    wanted: Vec<EventSeq>,
-    past: &[HistoryEvent],
-) -> Vec<(EventSeq, TaskScheduled)> {
-    let mut events = Vec::with_capacity(wanted.len());
-    for seq in wanted {
-        let position = usize::try_from(seq.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        let kind = match past.get(position) {
-            Some(event) => Some(event.kind.clone()),
-            None => read_event(host, key, seq).await,
-        };
-        if let Some(EventKind::TaskScheduled(scheduled)) = kind {
-            events.push((seq, scheduled));
-        }
-    }
-    events
-}
-
-async fn read_event(host: &Host, key: &ExecutionKey, seq: EventSeq) -> Option<EventKind> {
-    let before = EventSeq(seq.0.saturating_sub(1));
-    let mut delay = RETRY_FIRST;
-    loop {
-        match host.ports.store.history(key, before, 1).await {
-            Ok(events) => return events.into_iter().next().map(|event| event.kind),
-            Err(error) => {
-                tell_unreadable(&key.instance, &error, delay);
-                host.ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
-            }
-        }
     }
 }
 

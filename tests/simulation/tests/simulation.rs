@@ -1,7 +1,13 @@
 //! Runs the simulation as part of the tests: a fixed set of seeds, the same seed twice, and every rule broken once.
 //! Never chooses seeds anew: what passes here passes everywhere. Campaigns are `cargo xtask simulate`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says of which seed"
+)]
 
 use std::ops::Range;
 
