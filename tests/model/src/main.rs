@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use longhaul_model::{Bounds, Faults, Protocol, Shape, check};
 
 /// For each of the bounds; what is not visited by then is not.
-const AT_MOST: Duration = Duration::from_secs(15 * 60);
+const AT_MOST: Duration = Duration::from_secs(5 * 60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
