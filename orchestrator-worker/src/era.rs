@@ -159,14 +159,22 @@ impl Eras {
 
     async fn settle_now(&mut self) -> Result<(), EraError> {
         self.remind_the_store().await?;
-        if self.ports.broker.has_epoch(self.known.epoch).await? && self.has_lost_a_queue().await? {
-            // From here on everybody misses the marker, whatever becomes of this worker.
-            self.ports.broker.withdraw_epoch(self.known.epoch).await?;
+        loop {
+            if self.ports.broker.has_epoch(self.known.epoch).await? {
+                if !self.has_lost_a_queue().await? {
+                    return Ok(());
+                }
+                // From here on everybody misses the marker, whatever becomes of this worker.
+                self.ports.broker.withdraw_epoch(self.known.epoch).await?;
+            }
+            let told = self.ports.store.pulse().await?.era.epoch;
+            if told.number > self.known.epoch.number {
+                // Another has raised it. To declare queues now could hide what was lost since.
+                self.known.epoch = told;
+            } else {
+                self.raise().await?;
+            }
         }
-        while !self.ports.broker.has_epoch(self.known.epoch).await? {
-            self.raise().await?;
-        }
-        Ok(())
     }
 
     /// Writes down again what a store has forgotten that fell behind.
