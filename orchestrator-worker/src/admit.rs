@@ -208,7 +208,9 @@ impl Admitted {
     }
 
     fn inline_done(&mut self, session: &Session, key: &ExecutionKey, task: TaskId, result: TaskResult) {
-        let Some(open) = session.ledger.open_task(task).filter(|_| *key == session.key) else {
+        // A session that was put together again starts the step again while the first run still goes on.
+        let is_news = *key == session.key && !self.answered.contains(&task);
+        let Some(open) = session.ledger.open_task(task).filter(|_| is_news) else {
             self.dropped += 1;
             return;
         };
@@ -303,5 +305,51 @@ impl Admitted {
         let activities = open.filter(|(_, open)| matches!(open.kind, OpenKind::Activity { .. }));
         let lost: Vec<_> = activities.map(|(task, _)| task).filter(is_lost).collect();
         self.resend.extend(lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use longhaul_shared::history::{HistoryEvent, Place, TaskScheduled};
+    use longhaul_shared::id::{Fingerprint, FunctionName};
+    use longhaul_shared::payload::Payload;
+
+    use super::*;
+    use crate::session::tests::session;
+
+    #[test]
+    fn an_inline_step_that_ran_twice_has_one_result() {
+        let mut session = session("i");
+        let scheduled = EventKind::TaskScheduled(TaskScheduled {
+            task: TaskId(1),
+            name: FunctionName::new("step").unwrap(),
+            fingerprint: Fingerprint(7),
+            place: Place::Inline,
+            input: None,
+            timeout: None,
+            tags: BTreeMap::new(),
+        });
+        session.ledger.record(&[HistoryEvent {
+            time: Timestamp::from_micros(1),
+            kind: scheduled,
+        }]);
+        let done = || Input::InlineDone {
+            key: session.key.clone(),
+            task: TaskId(1),
+            result: Ok(Payload::unit()),
+        };
+        let inputs = [done(), done()];
+        let admitted = admit(
+            &mut session,
+            &inputs,
+            &[],
+            Timestamp::from_micros(2),
+            &Settings::default(),
+        );
+        assert_eq!(admitted.inbound.len(), 1, "{:?}", admitted.inbound);
+        assert_eq!(admitted.answers.len(), 1);
+        assert_eq!(admitted.dropped, 1);
     }
 }

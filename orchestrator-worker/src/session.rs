@@ -221,10 +221,10 @@ impl Sessions {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn session(text: &str) -> Session {
+    pub(crate) fn session(text: &str) -> Session {
         let tenure = Tenure {
             token: longhaul_shared::id::LeaseToken::new(1, 1),
             unclean_since: None,
