@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use longhaul_client::{Client, StartError, WaitError};
+use longhaul_shared::code;
 use longhaul_shared::id::{InstanceId, MessageId};
 use longhaul_shared::message::{ContentType, Destination, Publication};
-use longhaul_shared::port::{HubSettings, Ports};
+use longhaul_shared::port::{HubSettings, PageRequest, Ports};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::trace::TraceContext;
 
@@ -19,6 +20,8 @@ use crate::workload::RECIPE;
 
 /// How soon whoever failed tries again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often an operator looks at what is parked.
+const OPERATE_EVERY: Duration = Duration::from_secs(20);
 /// How long after the calm a start by message may still be unknown before its sender gives it up.
 const UNKNOWN_MAX: u64 = 60;
 
@@ -37,7 +40,36 @@ pub(crate) async fn run(world: Stage, ports: Ports) {
     let open = planned
         .into_iter()
         .filter(|planned| world.seen().of(&planned.id).told.is_none());
-    join_all(open.map(|planned| attend(&world, &ports, &client, planned))).await;
+    let callers = join_all(open.map(|planned| attend(&world, &ports, &client, planned)));
+    futures::future::select(callers, std::pin::pin!(operate(&world, &ports, &client))).await;
+}
+
+/// Sends again, once it is calm, what was parked: so many faults can hit an activity that it looks like their cause.
+async fn operate(world: &Stage, ports: &Ports, client: &Client) {
+    loop {
+        ports.runtime.sleep(OPERATE_EVERY).await;
+        if !world.is_calm() {
+            continue;
+        }
+        let page = PageRequest {
+            cursor: None,
+            limit: 100,
+        };
+        let Ok(parked) = client.parked(page).await else {
+            continue;
+        };
+        let works = parked
+            .messages
+            .iter()
+            .filter(|message| !matches!(message.origin, Destination::Intake));
+        for message in works.filter(|message| message.code != code::RESULT_UNKNOWN.to_string()) {
+            world
+                .room()
+                .note(|| format!("client  requeues {} [{}]", message.id, message.code));
+            // What fails now is tried again with the next look.
+            let _ = client.requeue(message.id).await;
+        }
+    }
 }
 
 /// Sees one instance from its start to its end.
