@@ -109,9 +109,11 @@ impl Early {
     /// all, it is left out for no longer than such an entry lasts.
     pub(crate) fn suspect(&mut self, holder: WorkerId, now: Monotonic) {
         if holder != self.me {
-            self.suspects
-                .entry(holder)
-                .or_insert_with(|| now.plus(self.suspect_for));
+            // One that was suspected wrongly before may be dead now.
+            let until = self.suspects.entry(holder).or_insert(now);
+            if *until <= now {
+                *until = now.plus(self.suspect_for);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! the answer is the same, so all of it becomes one number or one name, and the partitions are rebuilt.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_shared::id::{Epoch, QueueName};
@@ -13,14 +14,18 @@ use longhaul_shared::message::Destination;
 use longhaul_shared::port::{
     BrokerError, Era, HubInfo, HubSettings, Monotonic, Ports, Pulse, Source, StoreError, StoreRun,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::HubClock;
 
 /// The hub's first epoch: before it there were no queues, so nothing can have been lost with them.
 const FIRST_EPOCH: u64 = 1;
 /// How often it is looked whether every queue that was declared is there. One that nobody publishes to would
 /// otherwise be missed by nobody while instances wait for what was in it.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
-/// How long a missing queue must be missing: another worker may be about to declare it for the first time.
+/// How often it is looked whether there is reason to look closer.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How long a missing queue must be missing: a broker that comes up may show it a moment later.
 const MISSING_FOR: Duration = Duration::from_secs(1);
 
 /// Why the era could not be settled.
@@ -44,13 +49,47 @@ impl Missing {
     }
 }
 
-/// What is known of losses.
+/// What the loop below knows, for those who act on it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Losses(watch::Receiver<Known>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    era: Era,
+    /// The run of the store in which the hub was made.
+    born: StoreRun,
+}
+
+impl Losses {
+    /// The era as it is known now.
+    pub(crate) fn era(&self) -> Era {
+        self.0.borrow().era.clone()
+    }
+
+    /// Whether a partition that was last rebuilt in this era has to be rebuilt.
+    pub(crate) fn must_rebuild(&self, rebuilt: &Era) -> bool {
+        let known = self.0.borrow();
+        let run = if rebuilt.run == StoreRun::default() {
+            &known.born
+        } else {
+            &rebuilt.run
+        };
+        rebuilt.epoch.number.max(FIRST_EPOCH) < known.era.epoch.number || *run != known.era.run
+    }
+
+    /// Completes when the era has changed, or never again once nobody looks any more.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The loop that looks for losses. It may wait for a broker that does not answer: leases are renewed meanwhile.
 pub(crate) struct Eras {
     ports: Ports,
     partitions: u16,
     known: Era,
-    /// The run of the store in which the hub was made.
-    born: StoreRun,
     /// Task queues that were declared, the default one aside.
     queues: BTreeSet<QueueName>,
     /// The epoch as the store told it last, while it is behind what was known before.
@@ -62,6 +101,7 @@ pub(crate) struct Eras {
     /// The broker connection for which the epoch was last checked.
     checked_generation: Option<u64>,
     audit_at: Monotonic,
+    told: watch::Sender<Known>,
 }
 
 impl Eras {
@@ -70,45 +110,78 @@ impl Eras {
     ///
     /// # Errors
     /// [`EraError`]: to be tried again.
-    pub(crate) async fn settle(ports: Ports, info: HubInfo) -> Result<(Self, Missing), EraError> {
+    pub(crate) async fn settle(ports: Ports, info: HubInfo) -> Result<(Self, Losses, Missing), EraError> {
         let generation = ports.broker.connection_generation();
         let pulse = ports.store.pulse().await?;
         let (sender, missing) = mpsc::unbounded_channel();
+        let (told, losses) = watch::channel(Known {
+            era: pulse.era.clone(),
+            born: info.born,
+        });
         let mut eras = Self {
             audit_at: ports.runtime.now(),
             ports,
             partitions: info.partitions,
             known: pulse.era,
-            born: info.born,
             queues: pulse.queues.into_iter().collect(),
             behind: None,
             hub_gone: false,
             missing,
             suspected: BTreeSet::new(),
             checked_generation: None,
+            told,
         };
         eras.settle_now().await?;
         eras.settled(generation);
-        Ok((eras, Missing(sender)))
+        Ok((eras, Losses(losses), Missing(sender)))
     }
 
-    /// The era as it is known now.
-    pub(crate) fn now(&self) -> &Era {
-        &self.known
+    /// Looks for as long as the worker lives; sets the worker's clock by the way.
+    pub(crate) async fn run(mut self, clock: Arc<HubClock>, pulse_every: Duration) {
+        let runtime = Arc::clone(&self.ports.runtime);
+        let mut pulse_at = runtime.now();
+        loop {
+            if runtime.now() >= pulse_at {
+                pulse_at = runtime.now().plus(pulse_every);
+                let pulse = self.ports.store.pulse().await;
+                if let Ok(pulse) = &pulse {
+                    clock.set(pulse.time);
+                }
+                self.heard(pulse);
+            }
+            self.check().await;
+            tokio::select! {
+                biased;
+                Some(queue) = self.missing.recv() => {
+                    self.miss(queue);
+                }
+                () = runtime.sleep(LOOK_EVERY) => {}
+            }
+        }
     }
 
-    /// Whether a partition that was last rebuilt in this era has to be rebuilt.
-    pub(crate) fn must_rebuild(&self, rebuilt: &Era) -> bool {
-        let run = if rebuilt.run == StoreRun::default() {
-            &self.born
-        } else {
-            &rebuilt.run
-        };
-        rebuilt.epoch.number.max(FIRST_EPOCH) < self.known.epoch.number || *run != self.known.run
+    /// Somebody misses a queue. A task queue that somebody used was declared, whether or not that was heard of here.
+    fn miss(&mut self, queue: Destination) {
+        if let Destination::Work(name) = &queue
+            && *name != QueueName::default()
+        {
+            self.queues.insert(name.clone());
+        }
+        self.suspected.insert(queue);
+    }
+
+    /// Tells what is known, if that is news.
+    fn tell(&self) {
+        let era = &self.known;
+        self.told.send_if_modified(|told| {
+            let is_news = told.era != *era;
+            told.era.clone_from(era);
+            is_news
+        });
     }
 
     /// Takes in a pulse of the store.
-    pub(crate) fn heard(&mut self, pulse: Result<Pulse, StoreError>) {
+    fn heard(&mut self, pulse: Result<Pulse, StoreError>) {
         let pulse = match pulse {
             Ok(pulse) => pulse,
             Err(StoreError::Incompatible { reason }) => {
@@ -123,19 +196,23 @@ impl Eras {
                 "the store was restarted or replaced, so it may have forgotten what it had accepted; everything open is sent again"
             );
             self.known.run = pulse.era.run;
+            // It may have forgotten which queues there are.
+            self.behind = Some(pulse.era.epoch);
         }
         let is_behind = pulse.era.epoch.number < self.known.epoch.number;
-        self.behind = is_behind.then_some(pulse.era.epoch);
-        if !is_behind {
+        if is_behind {
+            self.behind = Some(pulse.era.epoch);
+        } else {
             self.known.epoch = pulse.era.epoch;
         }
         self.queues.extend(pulse.queues);
+        self.tell();
     }
 
     /// Looks for losses, where there is reason to look.
-    pub(crate) async fn check(&mut self) {
+    async fn check(&mut self) {
         while let Ok(queue) = self.missing.try_recv() {
-            self.suspected.insert(queue);
+            self.miss(queue);
         }
         let generation = self.ports.broker.connection_generation();
         let is_due = self.ports.runtime.now() >= self.audit_at;
@@ -143,7 +220,9 @@ impl Eras {
         if self.checked_generation == Some(generation) && is_quiet {
             return;
         }
-        match self.settle_now().await {
+        let settled = self.settle_now().await;
+        self.tell();
+        match settled {
             Ok(()) => self.settled(generation),
             Err(error) => {
                 tracing::warn!(error = %error, "it could not be checked whether anything was lost; tried again");
@@ -152,6 +231,7 @@ impl Eras {
     }
 
     fn settled(&mut self, generation: u64) {
+        self.tell();
         self.checked_generation = Some(generation);
         self.suspected.clear();
         self.audit_at = self.ports.runtime.now().plus(AUDIT_EVERY);

@@ -18,13 +18,12 @@ use longhaul_shared::port::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::dispatch::{Event, FencedNotice};
 use crate::early::{Abandoned, Early};
-use crate::era::{Eras, Missing};
+use crate::era::{Losses, Missing};
 use crate::rank::owner_of;
 use crate::rebuild::Rebuild;
 use crate::relay::{Relay, Unsent};
@@ -41,7 +40,6 @@ pub(crate) struct Ownership {
     pub(crate) worker: WorkerRow,
     pub(crate) partitions: u16,
     pub(crate) settings: Settings,
-    pub(crate) clock: Arc<HubClock>,
     pub(crate) relay: Relay,
     pub(crate) committer: Committer,
     pub(crate) events: mpsc::Sender<Event>,
@@ -49,7 +47,7 @@ pub(crate) struct Ownership {
     pub(crate) counters: Arc<Counters>,
     pub(crate) owned: BTreeMap<PartitionId, Owned>,
     pub(crate) live: Vec<WorkerRow>,
-    pub(crate) eras: Eras,
+    pub(crate) losses: Losses,
     pub(crate) missing: Missing,
     pub(crate) early: Early,
 }
@@ -77,7 +75,6 @@ impl Ownership {
                 renew_at = runtime.now().plus(self.settings.lease_renew);
                 self.renew().await;
             }
-            self.eras.check().await;
             self.rebuild_where_needed();
             self.balance().await;
             if self.follow_the_gone().await {
@@ -87,6 +84,7 @@ impl Ownership {
                 biased;
                 () = stop.cancelled() => break,
                 Some(notice) = self.fenced.recv() => self.was_fenced(&notice).await,
+                () = self.losses.changed() => {}
                 () = runtime.sleep(self.settings.acquire_poll) => {}
             }
         }
@@ -117,11 +115,6 @@ impl Ownership {
             }
             Err(error) => tracing::warn!(%error, "the list of workers could not be read"),
         }
-        let pulse = self.ports.store.pulse().await;
-        if let Ok(pulse) = &pulse {
-            self.clock.set(pulse.time);
-        }
-        self.eras.heard(pulse);
         let asked = self.ports.runtime.now();
         let renewals: Vec<_> = self
             .owned
@@ -309,7 +302,7 @@ impl Ownership {
                 rebuilt,
             }) => {
                 tracing::debug!(%partition, after_expiry, "partition acquired");
-                let unsent = match self.eras.must_rebuild(&rebuilt) {
+                let unsent = match self.losses.must_rebuild(&rebuilt) {
                     true => Some(self.unsent(partition, &token).await?),
                     false => None,
                 };
@@ -389,7 +382,7 @@ impl Ownership {
         let rebuilding = rebuilds.then(|| {
             let rebuild = self.rebuild(partition, token.clone());
             (
-                self.eras.now().clone(),
+                self.losses.era(),
                 self.ports
                     .runtime
                     .spawn("rebuild", Box::pin(until_rebuilt(rebuild))),
@@ -415,7 +408,7 @@ impl Ownership {
             counters: Arc::clone(&self.counters),
             partition,
             token,
-            era: self.eras.now().clone(),
+            era: self.losses.era(),
         }
     }
 
@@ -470,7 +463,7 @@ impl Ownership {
     fn rebuild_where_needed(&mut self) {
         let is_behind = |owned: &Owned| {
             let in_hand = owned.rebuilding.as_ref().map(|(era, _)| era);
-            self.eras.must_rebuild(in_hand.unwrap_or(&owned.rebuilt))
+            self.losses.must_rebuild(in_hand.unwrap_or(&owned.rebuilt))
         };
         let behind = self.owned.iter().filter(|(_, owned)| is_behind(owned));
         let behind: Vec<_> = behind
@@ -493,7 +486,7 @@ impl Ownership {
             };
             let handle = self.ports.runtime.spawn("rebuild", Box::pin(task));
             if let Some(owned) = self.owned.get_mut(&partition) {
-                owned.rebuilding = Some((self.eras.now().clone(), handle));
+                owned.rebuilding = Some((self.losses.era(), handle));
             }
         }
     }

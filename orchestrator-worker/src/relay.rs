@@ -77,6 +77,7 @@ impl Relay {
         let relaying = Loop {
             ports,
             missing,
+            introduced: BTreeSet::new(),
             committer,
             counters,
             inbox,
@@ -152,7 +153,11 @@ impl Relay {
 type Sent = (PartitionId, LeaseToken, Publication);
 
 /// The broker's answers to a batch.
-type Answers = Vec<(Sent, Result<(), PublishError>)>;
+struct Answers {
+    results: Vec<(Sent, Result<(), PublishError>)>,
+    /// Task queues that are known to be declared and noted since.
+    introduced: Vec<QueueName>,
+}
 
 /// What a search of a partition's outbox has read.
 type Page = (PartitionId, LeaseToken, Result<OutboxPage, StoreError>);
@@ -276,6 +281,8 @@ impl Held {
 struct Loop {
     ports: Ports,
     missing: Missing,
+    /// Task queues that are known to be declared and noted.
+    introduced: BTreeSet<QueueName>,
     committer: Committer,
     counters: Arc<Counters>,
     inbox: mpsc::UnboundedReceiver<Request>,
@@ -446,6 +453,19 @@ impl Loop {
         );
     }
 
+    /// The task queues of a batch that this worker has not used yet. The default one is declared with the hub.
+    fn first_used(&self, batch: &[Sent]) -> Vec<QueueName> {
+        let works = batch
+            .iter()
+            .filter_map(|(_, _, message)| match &message.destination {
+                Destination::Work(queue) => Some(queue),
+                _ => None,
+            });
+        let new = works.filter(|queue| **queue != QueueName::default() && !self.introduced.contains(*queue));
+        let new: BTreeSet<_> = new.cloned().collect();
+        new.into_iter().collect()
+    }
+
     fn start_batches(&mut self) {
         while self.publishing.len() < BATCHES_MAX && !self.queue.is_empty() {
             let count = self.queue.len().min(BATCH_MAX);
@@ -456,8 +476,8 @@ impl Loop {
                 }
             }
             let ports = self.ports.clone();
-            let lost = self.missing.clone();
-            self.publishing.push(Box::pin(publish(ports, lost, batch)));
+            let (lost, first) = (self.missing.clone(), self.first_used(&batch));
+            self.publishing.push(Box::pin(publish(ports, lost, batch, first)));
         }
     }
 
@@ -465,7 +485,8 @@ impl Loop {
     async fn finish(&mut self, batch: Answers) -> bool {
         let mut confirmed: BTreeMap<PartitionId, (LeaseToken, Vec<MessageId>)> = BTreeMap::new();
         let mut failure = None;
-        for ((partition, token, message), result) in batch {
+        self.introduced.extend(batch.introduced);
+        for ((partition, token, message), result) in batch.results {
             let Some(held) = self.held.get_mut(&partition).filter(|held| held.token == token) else {
                 continue;
             };
@@ -515,38 +536,50 @@ impl Loop {
     }
 }
 
-async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>) -> Answers {
+async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>, first: Vec<QueueName>) -> Answers {
+    let introduced = introduce(&ports, first).await;
     let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
     ports.runtime.reached(Step::RelayPublishing);
-    let mut results = ports.broker.publish(messages).await;
-    let missing = missing_queues(&results);
-    if !missing.is_empty() {
-        let new = note(&ports, &lost, missing).await;
-        match ports.broker.declare(0, &new).await {
-            Ok(()) => results = publish_returned(&ports, &batch, results).await,
-            Err(error) => tracing::warn!(%error, "task queues could not be declared"),
-        }
+    let results = ports.broker.publish(messages).await;
+    for queue in missing_queues(&results) {
+        // It was declared and is not there: to declare it again here would hide what was lost with it.
+        lost.tell(Destination::Work(queue));
     }
-    batch.into_iter().zip(results).collect()
+    Answers {
+        results: batch.into_iter().zip(results).collect(),
+        introduced,
+    }
 }
 
-/// The queues that nobody has declared yet: a task queue is declared by its first message. One that was declared
-/// and is not there was lost, with what was in it; to declare it again here would hide that.
-async fn note(ports: &Ports, lost: &Missing, queues: Vec<QueueName>) -> Vec<QueueName> {
-    let mut new = Vec::new();
-    for queue in queues {
-        if queue == QueueName::default() {
-            // It is declared with the hub.
-            lost.tell(Destination::Work(queue));
-            continue;
-        }
-        match ports.store.note_queue(&queue).await {
-            Ok(true) => new.push(queue),
-            Ok(false) => lost.tell(Destination::Work(queue)),
-            Err(error) => tracing::warn!(%queue, %error, "the task queue could not be noted; tried again"),
-        }
+/// Declares and notes the task queues that nobody has used yet, and returns those that are known now. First the
+/// declaration, then the note, then the first message: one that is noted and missing was lost, and one that is not
+/// noted holds nothing.
+async fn introduce(ports: &Ports, first: Vec<QueueName>) -> Vec<QueueName> {
+    if first.is_empty() {
+        return first;
     }
-    new
+    let known = match ports.store.pulse().await {
+        Ok(pulse) => pulse.queues,
+        Err(error) => {
+            tracing::warn!(%error, "it could not be asked which task queues there are; tried again");
+            return Vec::new();
+        }
+    };
+    let mut introduced = Vec::new();
+    for queue in first {
+        if !known.contains(&queue) {
+            if let Err(error) = ports.broker.declare(0, std::slice::from_ref(&queue)).await {
+                tracing::warn!(%queue, %error, "the task queue could not be declared; tried again");
+                continue;
+            }
+            if let Err(error) = ports.store.note_queue(&queue).await {
+                tracing::warn!(%queue, %error, "the task queue could not be noted; tried again");
+                continue;
+            }
+        }
+        introduced.push(queue);
+    }
+    introduced
 }
 
 fn missing_queues(results: &[Result<(), PublishError>]) -> Vec<QueueName> {
@@ -560,33 +593,6 @@ fn missing_queues(results: &[Result<(), PublishError>]) -> Vec<QueueName> {
         })
         .collect();
     queues.into_iter().collect()
-}
-
-/// Publishes again what came back for want of a queue.
-async fn publish_returned(
-    ports: &Ports,
-    batch: &[Sent],
-    results: Vec<Result<(), PublishError>>,
-) -> Vec<Result<(), PublishError>> {
-    let was_returned =
-        |result: &Result<(), PublishError>| matches!(result, Err(PublishError::Unroutable { .. }));
-    let returned: Vec<_> = batch
-        .iter()
-        .zip(&results)
-        .filter(|(_, result)| was_returned(result))
-        .map(|((_, _, message), _)| message.clone())
-        .collect();
-    let mut again = ports.broker.publish(returned).await.into_iter();
-    results
-        .into_iter()
-        .map(|result| {
-            if was_returned(&result) {
-                again.next().unwrap_or(result)
-            } else {
-                result
-            }
-        })
-        .collect()
 }
 
 async fn page(ports: Ports, partition: PartitionId, token: LeaseToken, cursor: Option<String>) -> Page {

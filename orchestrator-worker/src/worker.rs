@@ -135,10 +135,10 @@ impl OrchestratorWorker {
         let runtime = Arc::clone(&ports.runtime);
         let info = ports.store.open_hub(hub_settings).await?;
         let partitions = info.partitions;
-        let (eras, missing) = Eras::settle(ports.clone(), info).await?;
+        let (eras, losses, missing) = Eras::settle(ports.clone(), info).await?;
         let clock = Arc::new(HubClock::new(Arc::clone(&runtime), ports.store.time().await?));
         let worker = row(&*runtime, &*executor)?;
-        tracing::info!(%hub, worker = %worker.id, partitions, epoch = %eras.now().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
+        tracing::info!(%hub, worker = %worker.id, partitions, epoch = %losses.era().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
 
         let (committer, committing) =
             Committer::new(ports.clone(), Arc::clone(&counters), settings.forget_after);
@@ -148,6 +148,8 @@ impl OrchestratorWorker {
             committer.clone(),
             Arc::clone(&counters),
         );
+        let looking = eras.run(Arc::clone(&clock), settings.lease_renew);
+        let looking = runtime.spawn("losses", Box::pin(looking));
         let committing = runtime.spawn("committer", Box::pin(committing));
         let relaying = runtime.spawn("relay", Box::pin(relaying));
 
@@ -180,7 +182,6 @@ impl OrchestratorWorker {
 
         let ownership = Ownership {
             early: Early::new(worker.id.clone(), partitions, &settings),
-            clock,
             relay,
             committer,
             ports,
@@ -192,13 +193,13 @@ impl OrchestratorWorker {
             counters,
             owned: BTreeMap::new(),
             live: Vec::new(),
-            eras,
+            losses,
             missing,
         };
         ownership.run(shutdown).await;
         intake.join().await;
         stop.cancel();
-        wind_down(dispatching, relaying, committing).await;
+        wind_down(dispatching, relaying, committing, looking).await;
         tracing::info!("orchestrator worker has stopped");
         Ok(())
     }
@@ -206,10 +207,16 @@ impl OrchestratorWorker {
 
 /// Waits for the loops that end when those before them have. Their handles are gone with the loop that used them, so
 /// each ends once what it holds is done.
-async fn wind_down(mut dispatching: TaskHandle, relaying: TaskHandle, mut committing: TaskHandle) {
+async fn wind_down(
+    mut dispatching: TaskHandle,
+    relaying: TaskHandle,
+    mut committing: TaskHandle,
+    looking: TaskHandle,
+) {
     dispatching.join().await;
     relaying.stop().await;
     committing.join().await;
+    looking.stop().await;
 }
 
 /// A new worker's entry in the list of the living.

@@ -43,8 +43,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Incompatible`] when the hub is not there.
     async fn pulse(&self) -> Result<Pulse, StoreError>;
 
-    /// Writes down that a task queue is about to be declared for the first time; whether that is news. From then
-    /// on its absence from the broker tells that it was lost.
+    /// Writes down that a task queue was declared; whether that is news. From then on its absence from the broker tells
+    /// that it was lost.
     ///
     /// # Errors
     /// [`StoreError`].
