@@ -443,6 +443,12 @@ impl Dispatch {
             // They are still in the store, where nobody would look for them.
             held.timers.set(Some(self.host.clock.now().plus(ASK_AGAIN)));
         }
+        for input in turned.again {
+            self.offer(partition, turned.instance.clone(), input);
+        }
+        let Some(held) = self.held.get_mut(&partition) else {
+            return;
+        };
         if turned.fenced {
             let notice = FencedNotice {
                 partition,

@@ -1,5 +1,6 @@
 //! Owns what a turn reads of its instance: row, inbox and history, and single events of a history that is not held.
-//! Never gives up: a store that does not answer is asked for as long as it takes.
+//! Never gives up a store that does not answer: it is asked for as long as it takes. What it answers and nobody can
+//! read is told to the turn, which makes way for its neighbours.
 
 use std::time::Duration;
 
@@ -11,8 +12,15 @@ use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, StoreError};
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Reads an instance, waiting for the store as long as it takes.
-pub(crate) async fn load(ports: &Ports, instance: &InstanceId, history: bool) -> Option<LoadedInstance> {
+/// The store answers, and the answer is of no use: to try again at once would not help.
+pub(crate) struct Unreadable;
+
+/// Reads an instance, waiting for the store as long as it takes; `None` if there is no such instance.
+pub(crate) async fn load(
+    ports: &Ports,
+    instance: &InstanceId,
+    history: bool,
+) -> Result<Option<LoadedInstance>, Unreadable> {
     let mut delay = RETRY_FIRST;
     loop {
         let request = LoadRequest {
@@ -21,9 +29,9 @@ pub(crate) async fn load(ports: &Ports, instance: &InstanceId, history: bool) ->
         };
         let answer = ports.store.load(vec![request]).await.into_iter().next();
         match answer.unwrap_or(Ok(None)) {
-            Ok(loaded) => return loaded,
+            Ok(loaded) => return Ok(loaded),
             Err(error) => {
-                tell_unreadable(instance, &error, delay);
+                check_retryable(instance, &error, delay)?;
                 ports.runtime.sleep(delay).await;
                 delay = (delay * 2).min(RETRY_MAX);
             }
@@ -31,11 +39,13 @@ pub(crate) async fn load(ports: &Ports, instance: &InstanceId, history: bool) ->
     }
 }
 
-fn tell_unreadable(instance: &InstanceId, error: &StoreError, delay: Duration) {
+fn check_retryable(instance: &InstanceId, error: &StoreError, delay: Duration) -> Result<(), Unreadable> {
     if error.is_retryable() {
         tracing::warn!(instance_id = %instance, %error, "the instance cannot be read now; tried again in {delay:?}");
+        Ok(())
     } else {
         tracing::error!(instance_id = %instance, %error, "the instance cannot be read; it rests until it can be");
+        Err(Unreadable)
     }
 }
 
@@ -46,29 +56,33 @@ pub(crate) async fn scheduled_events(
     key: &ExecutionKey,
     wanted: Vec<EventSeq>,
     past: &[HistoryEvent],
-) -> Vec<(EventSeq, TaskScheduled)> {
+) -> Result<Vec<(EventSeq, TaskScheduled)>, Unreadable> {
     let mut events = Vec::with_capacity(wanted.len());
     for seq in wanted {
         let position = usize::try_from(seq.0.saturating_sub(1)).unwrap_or(usize::MAX);
         let kind = match past.get(position) {
             Some(event) => Some(event.kind.clone()),
-            None => read_event(ports, key, seq).await,
+            None => read_event(ports, key, seq).await?,
         };
         if let Some(EventKind::TaskScheduled(scheduled)) = kind {
             events.push((seq, scheduled));
         }
     }
-    events
+    Ok(events)
 }
 
-async fn read_event(ports: &Ports, key: &ExecutionKey, seq: EventSeq) -> Option<EventKind> {
+async fn read_event(
+    ports: &Ports,
+    key: &ExecutionKey,
+    seq: EventSeq,
+) -> Result<Option<EventKind>, Unreadable> {
     let before = EventSeq(seq.0.saturating_sub(1));
     let mut delay = RETRY_FIRST;
     loop {
         match ports.store.history(key, before, 1).await {
-            Ok(events) => return events.into_iter().next().map(|event| event.kind),
+            Ok(events) => return Ok(events.into_iter().next().map(|event| event.kind)),
             Err(error) => {
-                tell_unreadable(&key.instance, &error, delay);
+                check_retryable(&key.instance, &error, delay)?;
                 ports.runtime.sleep(delay).await;
                 delay = (delay * 2).min(RETRY_MAX);
             }

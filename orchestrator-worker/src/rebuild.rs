@@ -4,7 +4,9 @@
 //! No task is sent twice by it: one whose work item still waits in the outbox is left to the relay, and an
 //! instance sends its open tasks again at most once a rebuild, in its first turn, before it takes new steps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId};
 use longhaul_shared::port::{Acker, DeliveryTag, Era, PageRequest, Ports, StoreError};
@@ -16,6 +18,8 @@ use crate::gather::Receipt;
 
 /// How many instances are sent again before the next are read.
 const PAGE: usize = 256;
+/// How long an instance that could not be sent again rests before it is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// A partition whose lost work is to be sent again.
 pub(crate) struct Rebuild {
@@ -29,8 +33,9 @@ pub(crate) struct Rebuild {
 
 impl Rebuild {
     /// Has every open instance of the partition looked at, since each sends its open tasks again in its next turn
-    /// ([`Event::Rebuilding`] has said so); then writes down that this era is dealt with. If the partition is
-    /// lost on the way, the next owner begins anew.
+    /// ([`Event::Rebuilding`] has said so); then writes down that this era is dealt with. One that cannot be read
+    /// now keeps none of the others waiting, and the era open. If the partition is lost on the way, the next owner
+    /// begins anew; whoever lost it stops this.
     ///
     /// # Errors
     /// [`StoreError`]: to be run again.
@@ -38,17 +43,21 @@ impl Rebuild {
         let partition = self.partition;
         let mut cursor = None;
         let mut instances = 0;
+        let mut unsettled = BTreeSet::new();
         loop {
             let request = PageRequest { cursor, limit: PAGE };
             let (ids, next) = self.ports.store.open_instances(partition, request).await?;
             instances += ids.len();
-            if !self.send_again(ids).await {
-                return Ok(());
-            }
+            unsettled.extend(self.send_again(ids).await);
             cursor = next;
             if cursor.is_none() {
                 break;
             }
+        }
+        while !unsettled.is_empty() {
+            tracing::debug!(%partition, instances = unsettled.len(), "not sent again yet; tried again in {AGAIN_AFTER:?}");
+            self.ports.runtime.sleep(AGAIN_AFTER).await;
+            unsettled = self.send_again(unsettled).await;
         }
         if self
             .ports
@@ -63,35 +72,40 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Gives each instance a turn and waits until all of them are committed; `false` if the partition is lost.
-    async fn send_again(&self, ids: Vec<InstanceId>) -> bool {
-        if ids.is_empty() {
-            return true;
-        }
+    /// Gives each instance a turn and waits until all of them are over; which of them came to no good end, because
+    /// the instance cannot be read now, or the partition is lost.
+    async fn send_again(&self, ids: impl IntoIterator<Item = InstanceId>) -> BTreeSet<InstanceId> {
         let (settled, mut is_settled) = mpsc::unbounded_channel();
         let acker: Arc<dyn Acker> = Arc::new(Settled(settled));
-        let receipts = Receipt::shares(acker, DeliveryTag(1), ids.len());
-        for (instance, receipt) in ids.into_iter().zip(receipts) {
-            let event = Event::Resend {
-                partition: self.partition,
-                instance,
-                receipt,
-            };
-            if self.events.send(event).await.is_err() {
-                return false;
+        let mut left = BTreeMap::new();
+        for (instance, number) in ids.into_iter().zip(1..) {
+            let tag = DeliveryTag(number);
+            left.insert(tag, instance.clone());
+            for receipt in Receipt::shares(Arc::clone(&acker), tag, 1) {
+                let event = Event::Resend {
+                    partition: self.partition,
+                    instance: instance.clone(),
+                    receipt,
+                };
+                // A receipt that nobody takes is not settled.
+                let _ = self.events.send(event).await;
             }
         }
-        // The receipts are dropped unsettled when the partition is lost.
-        is_settled.recv().await.is_some()
+        // From here on the receipts alone keep the channel open.
+        drop(acker);
+        while let Some(tag) = is_settled.recv().await {
+            left.remove(&tag);
+        }
+        left.into_values().collect()
     }
 }
 
-/// Tells that the last receipt of a page was settled.
-struct Settled(mpsc::UnboundedSender<()>);
+/// Tells that a receipt was settled.
+struct Settled(mpsc::UnboundedSender<DeliveryTag>);
 
 impl Acker for Settled {
-    fn ack(&self, _tag: DeliveryTag) {
+    fn ack(&self, tag: DeliveryTag) {
         // Nobody listens once the rebuild was stopped.
-        let _ = self.0.send(());
+        let _ = self.0.send(tag);
     }
 }

@@ -30,7 +30,7 @@ use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
 use crate::mutant::{Broken, is_broken};
-use crate::read::{load, scheduled_events};
+use crate::read::{Unreadable, load, scheduled_events};
 use crate::relay::{Relay, Unsent};
 use crate::replay::Replays;
 use crate::session::Session;
@@ -39,8 +39,10 @@ use crate::suspect::{Alone, Company, Presence, Vetted, vet};
 use crate::tenure::Tenure;
 use crate::weight::history_bytes;
 
-/// How often a turn is run again after a conflict before it leaves its inputs to the next delivery.
+/// How often a turn is run again after a conflict before its instance rests.
 const CONFLICTS_MAX: u32 = 5;
+/// How long an instance rests that cannot be read, or whose commits all conflict.
+const REST: Duration = Duration::from_secs(2);
 /// Delays between attempts to read an instance while the store does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -76,6 +78,8 @@ pub(crate) struct Turned {
     pub(crate) next_due: Option<Timestamp>,
     /// Whether the inputs were dealt with and acknowledged.
     pub(crate) settled: bool,
+    /// Inputs to be given to the instance again.
+    pub(crate) again: Vec<Input>,
     /// Whether the store said that the partition is somebody else's.
     pub(crate) fenced: bool,
 }
@@ -116,6 +120,7 @@ pub(crate) async fn turn(
         alone: None,
         next_due: None,
         settled: false,
+        again: Vec::new(),
         fenced: false,
     };
     let mut warm = session;
@@ -138,15 +143,45 @@ pub(crate) async fn turn(
                 turned.fenced = true;
                 return turned;
             }
-            Err(Stopped) => return turned,
+            Err(Halted::Stopped) => return turned,
+            Err(Halted::Unreadable) => return rest(host, turned, inputs).await,
         }
     }
     tracing::error!(
         instance_id = %turned.instance,
         "{CONFLICTS_MAX} commits in a row conflicted although this worker owns the partition: does something else \
-         write to the store? The instance is looked at again when its inputs are delivered again"
+         write to the store? The instance rests for {REST:?}"
     );
+    rest(host, turned, inputs).await
+}
+
+/// Waits before the instance is tried again, so that it does not keep its neighbours from their turns. Its timers
+/// are in the store, where they are looked for again; a rebuild notices by itself.
+async fn rest(host: &Host, mut turned: Turned, mut inputs: Vec<Input>) -> Turned {
+    host.ports.runtime.sleep(REST).await;
+    inputs.retain(|input| !matches!(input, Input::Timer { .. } | Input::Resend(_)));
+    turned.again = inputs;
     turned
+}
+
+/// Why an attempt came to no end.
+enum Halted {
+    /// The worker ends.
+    Stopped,
+    /// The store's answer is of no use.
+    Unreadable,
+}
+
+impl From<Stopped> for Halted {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Unreadable> for Halted {
+    fn from(_: Unreadable) -> Self {
+        Self::Unreadable
+    }
 }
 
 /// How one attempt at a turn ended.
@@ -166,7 +201,7 @@ async fn attempt(
     inputs: &[Input],
     warm: Option<Session>,
     resend: Option<&Unsent>,
-) -> Result<Attempt, Stopped> {
+) -> Result<Attempt, Halted> {
     let token = &tenure.token;
     // 1. Load: the session of the last turn, or row and history; the inbox, if somebody said to look.
     let was_warm = warm.as_ref().is_some_and(Session::is_warm);
@@ -178,7 +213,7 @@ async fn attempt(
         inputs,
         warm,
     )
-    .await
+    .await?
     else {
         forget_inputs_of_the_gone(host, token, turned.partition, inputs).await;
         return Ok(Attempt::Settled);
@@ -191,7 +226,7 @@ async fn attempt(
     }
     if was_warm && admitted.dropped > 0 {
         // Nothing is dropped on the word of memory alone: a store that has forgotten may want it.
-        let loaded = load(&host.ports, &turned.instance, false).await;
+        let loaded = load(&host.ports, &turned.instance, false).await?;
         if !loaded.is_some_and(|loaded| session.is_of(&loaded.row)) {
             return Ok(Attempt::Stale);
         }
@@ -216,13 +251,13 @@ async fn go_on(
     turned: &mut Turned,
     mut session: Session,
     admitted: Admitted,
-) -> Result<Attempt, Stopped> {
+) -> Result<Attempt, Halted> {
     // 3. Execute: the author's code sees the new events and says what it wants. A crash here leaves no trace.
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
     let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
     let places = admitted.resend_places(&session);
-    let resends = scheduled_events(&host.ports, &session.key, places, &past).await;
+    let resends = scheduled_events(&host.ports, &session.key, places, &past).await?;
     host.counters.resent.many(resends.len() as u64);
     let token = &tenure.token;
     let mut actions = Vec::new();
@@ -345,7 +380,7 @@ async fn open(
     partition: PartitionId,
     inputs: &[Input],
     warm: Option<Session>,
-) -> Option<(Session, Vec<Envelope>)> {
+) -> Result<Option<(Session, Vec<Envelope>)>, Unreadable> {
     let must_look = inputs.iter().any(|input| match input {
         Input::Look => true,
         Input::Envelope(envelope, _) => matches!(envelope.body, EnvelopeBody::Wake {}),
@@ -354,24 +389,28 @@ async fn open(
     let times_blocked = warm.as_ref().map_or(0, |session| session.times_blocked);
     if let Some(session) = warm.filter(Session::is_warm) {
         if !must_look {
-            return Some((session, Vec::new()));
+            return Ok(Some((session, Vec::new())));
         }
-        let loaded = load(&host.ports, instance, false).await?;
+        let Some(loaded) = load(&host.ports, instance, false).await? else {
+            return Ok(None);
+        };
         if session.is_of(&loaded.row) {
-            return Some((session, loaded.inbox));
+            return Ok(Some((session, loaded.inbox)));
         }
     }
     let admission = host.replays.admit().await;
-    let loaded = load(&host.ports, instance, true).await?;
+    let Some(loaded) = load(&host.ports, instance, true).await? else {
+        return Ok(None);
+    };
     let replay = admission.read(history_bytes(&loaded.history));
     host.counters.replays.one();
     if loaded.row.status.is_terminal() {
-        return None;
+        return Ok(None);
     }
     let mut session = Session::load(partition, tenure, loaded.row, loaded.history);
     session.times_blocked = times_blocked;
     session.replay = Some(replay);
-    Some((session, loaded.inbox))
+    Ok(Some((session, loaded.inbox)))
 }
 
 /// Inputs of an instance that is not there or has ended change nothing: results are counted, timers removed.
@@ -561,7 +600,7 @@ async fn set_aside(
     admitted: Admitted,
     resends: Vec<(EventSeq, TaskScheduled)>,
     blocked: Blocked,
-) -> Result<Attempt, Stopped> {
+) -> Result<Attempt, Halted> {
     session.times_blocked = session.times_blocked.saturating_add(1);
     session.warm = None;
     let is_stuck = matches!(blocked.waiting_for, WaitingFor::Stuck { .. });

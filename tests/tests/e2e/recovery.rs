@@ -7,4 +7,5 @@ mod early;
 mod load;
 mod owners;
 mod servers;
+mod unreadable;
 mod workers;
