@@ -18,6 +18,7 @@ use longhaul_shared::port::{Ports, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counters::Counters;
+use crate::read::Unreadable;
 
 /// Most commits sent to the store at once.
 const BATCH_MAX: usize = 256;
@@ -38,7 +39,7 @@ pub(crate) struct Committer {
 }
 
 enum Request {
-    Commit(Box<TurnCommit>, oneshot::Sender<CommitOutcome>),
+    Commit(Box<TurnCommit>, Answer),
     Confirmed {
         partition: PartitionId,
         token: LeaseToken,
@@ -51,9 +52,22 @@ enum Request {
     Disown(PartitionId),
 }
 
-/// The worker is stopping: the commit's outcome is not known.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stopped;
+/// Where the outcome of a commit is awaited.
+type Answer = oneshot::Sender<Result<CommitOutcome, Unreadable>>;
+
+/// Why the outcome of a commit is not known.
+pub(crate) enum Halted {
+    /// The worker is stopping.
+    Stopped,
+    /// The store answers, and the answer is of no use.
+    Unreadable,
+}
+
+impl From<Unreadable> for Halted {
+    fn from(_: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
 
 impl Committer {
     /// A handle and the loop behind it, to be run as a task.
@@ -75,17 +89,20 @@ impl Committer {
         (Self { requests }, committing.run())
     }
 
-    /// Commits, repeating until the outcome is known.
+    /// Commits, repeating while the store does not answer.
+    ///
+    /// # Errors
+    /// [`Halted`]: the outcome is then found by loading the instance.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the commit on its way; its outcome is then found by loading the instance.
-    pub(crate) async fn commit(&self, commit: TurnCommit) -> Result<CommitOutcome, Stopped> {
+    pub(crate) async fn commit(&self, commit: TurnCommit) -> Result<CommitOutcome, Halted> {
         let (answer, outcome) = oneshot::channel();
         self.requests
             .send(Request::Commit(Box::new(commit), answer))
             .await
-            .map_err(|_| Stopped)?;
-        outcome.await.map_err(|_| Stopped)
+            .map_err(|_| Halted::Stopped)?;
+        Ok(outcome.await.map_err(|_| Halted::Stopped)??)
     }
 
     /// The broker has confirmed these messages of a partition held under this token.
@@ -130,7 +147,7 @@ struct Loop {
     counters: Arc<Counters>,
     forget_after: Duration,
     inbox: mpsc::Receiver<Request>,
-    waiting: VecDeque<(TurnCommit, oneshot::Sender<CommitOutcome>)>,
+    waiting: VecDeque<(TurnCommit, Answer)>,
     writing: FuturesUnordered<BoxFuture<'static, ()>>,
     confirmed: BTreeMap<PartitionId, (LeaseToken, Vec<MessageId>)>,
 }
@@ -243,7 +260,7 @@ async fn write(
     ports: Ports,
     counters: Arc<Counters>,
     mut commits: Vec<TurnCommit>,
-    mut answers: Vec<oneshot::Sender<CommitOutcome>>,
+    mut answers: Vec<Answer>,
 ) {
     let mut delay = RETRY_FIRST;
     loop {
@@ -254,10 +271,14 @@ async fn write(
                 Ok(outcome) => {
                     count(&counters, outcome);
                     // A turn that was abandoned meanwhile does not listen any more.
-                    let _ = answer.send(outcome);
+                    let _ = answer.send(Ok(outcome));
                 }
                 Err(error) if answer.is_closed() => {
                     tracing::debug!(instance_id = %commit.instance, %error, "commit abandoned by its turn");
+                }
+                Err(error) if !error.is_retryable() => {
+                    tracing::error!(instance_id = %commit.instance, %error, "the instance cannot be written; it rests until it can be");
+                    let _ = answer.send(Err(Unreadable));
                 }
                 Err(error) => {
                     warn_unsettled(&commit, &error, delay);

@@ -24,7 +24,7 @@ use longhaul_shared::{codec, limits};
 
 use crate::admit::{Admitted, admit};
 use crate::clock::HubClock;
-use crate::committer::{Committer, Stopped};
+use crate::committer::{Committer, Halted};
 use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
@@ -162,26 +162,6 @@ async fn rest(host: &Host, mut turned: Turned, mut inputs: Vec<Input>) -> Turned
     inputs.retain(|input| !matches!(input, Input::Timer { .. } | Input::Resend(_)));
     turned.again = inputs;
     turned
-}
-
-/// Why an attempt came to no end.
-enum Halted {
-    /// The worker ends.
-    Stopped,
-    /// The store's answer is of no use.
-    Unreadable,
-}
-
-impl From<Stopped> for Halted {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-impl From<Unreadable> for Halted {
-    fn from(_: Unreadable) -> Self {
-        Self::Unreadable
-    }
 }
 
 /// How one attempt at a turn ended.
@@ -334,7 +314,7 @@ async fn commit_and_relay(
     turned: &mut Turned,
     session: &mut Session,
     mut part: TurnCommit,
-) -> Result<CommitOutcome, Stopped> {
+) -> Result<CommitOutcome, Halted> {
     let token = part.token.clone();
     let events = part.events.clone();
     let row = part.row.clone();
