@@ -19,8 +19,8 @@ impl Keys {
         Self { hub }
     }
 
-    /// `<hub>:meta`, hash: `p` partitions, `ep` broker epoch, `sv` schema version, `qt` queue type, `du`
-    /// durability, `cr` when it was made, `rn` in which run of the server. Fixed but for `ep`.
+    /// `<hub>:meta`, hash: `p` partitions, `ep` broker epoch, `en` its nonce, `sv` schema version, `qt` queue type,
+    /// `du` durability, `cr` when it was made, `rn` in which run of the server. Fixed but for `ep` and `en`.
     pub(super) fn meta(&self) -> String {
         format!("{}:meta", self.hub)
     }
