@@ -18,6 +18,10 @@ use crate::store::Applied;
 #[derive(Clone)]
 pub struct Oracle(Arc<Mutex<Judge>>);
 
+/// So many commits of an instance cannot conflict one after the other: whoever learns of a conflict loads the instance,
+/// and only the owner of its partition writes to it.
+const CONFLICTS_IN_A_ROW: usize = 5;
+
 /// Names one task of one execution, or one inline step.
 type TaskName = (InstanceId, ExecutionId, TaskId);
 
@@ -35,6 +39,8 @@ struct Judge {
     created: BTreeMap<InstanceId, u32>,
     /// Tasks that one attempt of an author's step saw, in order: tells the attempt of a retry.
     attempts: BTreeMap<(InstanceId, u64), BTreeSet<TaskId>>,
+    /// Commits that conflicted since the last one of the instance that did not.
+    conflicts: BTreeMap<InstanceId, BTreeSet<CommitId>>,
     /// The store has forgotten accepted changes: what it said before may be gone.
     amnesia: bool,
     commits: u64,
@@ -61,6 +67,7 @@ impl Oracle {
             executions: BTreeMap::new(),
             created: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             amnesia: false,
             commits: 0,
         })))
@@ -145,7 +152,7 @@ impl Oracle {
 
     /// A commit was judged by the store.
     pub(crate) fn committed(&self, commit: &TurnCommit, outcome: &Result<CommitOutcome, StoreError>) {
-        let judge = self.lock();
+        let mut judge = self.lock();
         judge.room.note(|| {
             let kinds: Vec<_> = commit.events.iter().map(|event| event.kind.name()).collect();
             format!(
@@ -156,6 +163,23 @@ impl Oracle {
                 commit.row.status.name()
             )
         });
+        let conflicts = judge.conflicts.entry(commit.instance.clone()).or_default();
+        match outcome {
+            // The same one again is a repetition of its message.
+            Ok(CommitOutcome::Conflict) => conflicts.insert(commit.id),
+            Ok(_) => {
+                conflicts.clear();
+                false
+            }
+            Err(_) => false,
+        };
+        if conflicts.len() >= CONFLICTS_IN_A_ROW {
+            conflicts.clear();
+            let instance = &commit.instance;
+            judge.accuse(format!(
+                "commit of {instance}: {CONFLICTS_IN_A_ROW} conflicts in a row, and each is followed by a look at the store"
+            ));
+        }
     }
 
     // --- authors' code ---------------------------------------------------------------------------------
