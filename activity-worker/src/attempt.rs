@@ -11,7 +11,7 @@ use longhaul_shared::code::Code;
 use longhaul_shared::id::QueueName;
 use longhaul_shared::message::{Destination, Envelope, Incoming, TaskResult, WorkItem};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::port::{Acker, Delivery, Ports, Step};
+use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Step};
 use longhaul_shared::{code, codec, limits};
 
 use crate::counters::{Counters, count};
@@ -167,15 +167,15 @@ async fn begin_again(host: &Host, item: &WorkItem) {
         ..item.clone()
     };
     let message = codec::work_message(&again, item.scheduled);
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let outcome = host.ports.broker.publish(vec![message.clone()]).await;
         let Some(Err(error)) = outcome.into_iter().next() else {
             return;
         };
+        let delay = delays.next_delay();
         tracing::warn!(activity = %item.name, %error, "a work item is not sent again yet; tried again in {delay:?}");
         host.ports.runtime.sleep(delay).await;
-        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::id::PartitionId;
 use longhaul_shared::message::{Envelope, Publication};
-use longhaul_shared::port::{Ports, Step};
+use longhaul_shared::port::{Delays, Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 use tokio::sync::{mpsc, oneshot};
@@ -87,7 +87,7 @@ async fn run(ports: Ports, mut inbox: mpsc::Receiver<Report>) {
 /// Publishes reports until every one is confirmed.
 async fn send(ports: Ports, reports: Vec<Report>) {
     let mut unsent = into_messages(reports);
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let messages = unsent.iter().map(|(message, _)| message.clone()).collect();
         ports.runtime.reached(Step::AttemptReporting);
@@ -109,10 +109,10 @@ async fn send(ports: Ports, reports: Vec<Report>) {
             }
         }
         let Some(error) = reason else { return };
+        let delay = delays.next_delay();
         tracing::warn!(%error, results = failed.len(), "results are not confirmed; they are published again in {delay:?}");
         unsent = failed;
         ports.runtime.sleep(delay).await;
-        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

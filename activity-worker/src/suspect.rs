@@ -13,7 +13,7 @@ use std::time::Duration;
 use longhaul_shared::id::{MessageId, PartitionId};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
 use longhaul_shared::message::WorkItem;
-use longhaul_shared::port::{Ports, StoreError, within};
+use longhaul_shared::port::{Delays, Ports, StoreError, within};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Delays between attempts to count while the store does not answer.
@@ -146,17 +146,17 @@ async fn insist<T, F>(ports: &Ports, item: &WorkItem, mut ask: impl FnMut() -> F
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         match ask().await {
             Ok(answer) => return answer,
             Err(error) => {
+                let delay = delays.next_delay();
                 tracing::warn!(
                     instance_id = %item.identity.key.instance, activity = %item.name, %error,
                     "attempts at an activity cannot be counted; tried again in {delay:?}"
                 );
                 ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
             }
         }
     }

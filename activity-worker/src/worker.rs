@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use longhaul_sdk::registry::ActivityRegistry;
 use longhaul_shared::id::QueueName;
-use longhaul_shared::port::{BrokerError, Ports, Source, Subscription, within};
+use longhaul_shared::port::{BrokerError, Delays, Ports, Source, Subscription, within};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{Host, attempt};
@@ -120,7 +120,7 @@ type Running = FuturesUnordered<BoxFuture<'static, ()>>;
 impl Serving {
     async fn run(self) {
         let runtime = Arc::clone(&self.host.ports.runtime);
-        let mut delay = RETRY_FIRST;
+        let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
         // What runs outlasts the subscription that brought it: its result is reported all the same.
         let mut running = Running::new();
         loop {
@@ -133,7 +133,7 @@ impl Serving {
                 .await
             {
                 Ok(subscription) => {
-                    delay = RETRY_FIRST;
+                    delays.reset();
                     let Some(error) = self.receive(subscription, &mut running).await else {
                         return;
                     };
@@ -148,13 +148,13 @@ impl Serving {
                     tracing::debug!(%queue, "the queue does not exist yet; an orchestrator worker makes it with its first task");
                 }
                 Err(error) => {
-                    tracing::warn!(queue = %self.queue, %error, "work items do not come; tried again in {delay:?}")
+                    tracing::warn!(queue = %self.queue, %error, "work items do not come; tried again in {:?}", delays.upcoming())
                 }
             }
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return self.drain(&mut running).await,
-                () = runtime.sleep(delay) => delay = (delay * 2).min(RETRY_MAX),
+                () = runtime.sleep(delays.next_delay()) => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_shared::port::{Runtime, StoreError};
+use longhaul_shared::port::{Delays, Runtime, StoreError};
 
 /// Delays between attempts.
 const DELAY_FIRST: Duration = Duration::from_millis(100);
@@ -17,14 +17,14 @@ const ATTEMPTS_MAX: usize = 3;
 /// Growing delays, each shortened by chance, so that many clients do not come back at the same moment.
 pub(crate) struct Backoff {
     runtime: Arc<dyn Runtime>,
-    next: Duration,
+    delays: Delays,
 }
 
 impl Backoff {
     pub(crate) fn new(runtime: &Arc<dyn Runtime>) -> Self {
         Self {
             runtime: Arc::clone(runtime),
-            next: DELAY_FIRST,
+            delays: Delays::new(DELAY_FIRST, DELAY_MAX),
         }
     }
 
@@ -32,14 +32,14 @@ impl Backoff {
     pub(crate) async fn pause(&mut self, at_most: Duration) {
         // Between half of the delay and all of it.
         let chance = u32::try_from(self.runtime.random() & 0xff).unwrap_or(0);
-        let delay = self.next / 2 + self.next / 2 * chance / 0xff;
-        self.next = (self.next * 2).min(DELAY_MAX);
+        let half = self.delays.next_delay() / 2;
+        let delay = half + half * chance / 0xff;
         self.runtime.sleep(delay.min(at_most)).await;
     }
 
     /// The store has answered: the next trouble is a new one.
     pub(crate) fn reset(&mut self) {
-        self.next = DELAY_FIRST;
+        self.delays.reset();
     }
 }
 

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::commit::{CommitOutcome, TurnCommit};
 use longhaul_shared::id::{LeaseToken, MessageId, PartitionId};
-use longhaul_shared::port::{Ports, Step, StoreError};
+use longhaul_shared::port::{Delays, Ports, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counters::Counters;
@@ -262,9 +262,10 @@ async fn write(
     mut commits: Vec<TurnCommit>,
     mut answers: Vec<Answer>,
 ) {
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let outcomes = ports.store.commit(commits.clone()).await;
+        let delay = delays.next_delay();
         let mut unsettled = Vec::new();
         for ((commit, answer), outcome) in commits.into_iter().zip(answers).zip(outcomes) {
             match outcome {
@@ -291,7 +292,6 @@ async fn write(
         }
         (commits, answers) = unsettled.into_iter().unzip();
         ports.runtime.sleep(delay).await;
-        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

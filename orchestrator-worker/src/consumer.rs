@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use longhaul_shared::id::PartitionId;
 use longhaul_shared::message::Destination;
-use longhaul_shared::port::{BrokerError, Ports, Source, Subscription};
+use longhaul_shared::port::{BrokerError, Delays, Ports, Source, Subscription};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ pub(crate) struct Consumer {
 impl Consumer {
     /// Receives until told to stop.
     pub(crate) async fn run(self) {
-        let mut delay = RETRY_FIRST;
+        let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
         while !self.stop.is_cancelled() {
             let subscribe = std::pin::pin!(
                 self.ports
@@ -49,7 +49,7 @@ impl Consumer {
             };
             let error = match subscribed {
                 Ok(subscription) => {
-                    delay = RETRY_FIRST;
+                    delays.reset();
                     self.consuming.store(true, Ordering::Relaxed);
                     let error = self.receive(subscription).await;
                     self.consuming.store(false, Ordering::Relaxed);
@@ -61,10 +61,10 @@ impl Consumer {
                 self.missing.tell(Destination::Control(self.partition));
             }
             if let Some(error) = error {
+                let delay = delays.next_delay();
                 tracing::warn!(partition = %self.partition, %error, "control messages do not come; tried again in {delay:?}");
                 let sleep = self.ports.runtime.sleep(delay);
                 select(sleep, std::pin::pin!(self.stop.cancelled())).await;
-                delay = (delay * 2).min(RETRY_MAX);
             }
         }
     }

@@ -132,6 +132,7 @@ impl Eras {
             told,
         };
         eras.settle_now().await?;
+        eras.tell();
         eras.settled(generation);
         Ok((eras, Losses(losses), Missing(sender)))
     }
@@ -231,7 +232,6 @@ impl Eras {
     }
 
     fn settled(&mut self, generation: u64) {
-        self.tell();
         self.checked_generation = Some(generation);
         self.suspected.clear();
         self.audit_at = self.ports.runtime.now().plus(AUDIT_EVERY);

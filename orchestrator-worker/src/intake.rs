@@ -17,7 +17,7 @@ use longhaul_shared::instance::StartInstance;
 use longhaul_shared::message::{ContentType, Destination, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Created, Delivery, Ports, Source, Step, Subscription};
+use longhaul_shared::port::{Created, Delays, Delivery, Ports, Source, Step, Subscription};
 use longhaul_shared::{codec, limits};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -80,19 +80,21 @@ impl Refusal {
 impl Intake {
     /// Serves the intake queue until `stop`, subscribing again whenever that ends.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut delay = RETRY_FIRST;
+        let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
         while !stop.is_cancelled() {
             match self.ports.broker.subscribe(Source::Intake, self.prefetch).await {
                 Ok(subscription) => {
-                    delay = RETRY_FIRST;
+                    delays.reset();
                     self.serve(subscription, &stop).await;
                 }
-                Err(error) => tracing::warn!(%error, "start messages do not come; tried again in {delay:?}"),
+                Err(error) => {
+                    tracing::warn!(%error, "start messages do not come; tried again in {:?}", delays.upcoming())
+                }
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = self.ports.runtime.sleep(delay) => delay = (delay * 2).min(RETRY_MAX),
+                () = self.ports.runtime.sleep(delays.next_delay()) => {}
             }
         }
     }
@@ -158,14 +160,14 @@ impl Intake {
 
     /// Creates the instance, waiting for the store as long as it takes; refuses what the store never takes.
     async fn create(&self, start: StartInstance) -> Result<Created, Refusal> {
-        let mut delay = RETRY_FIRST;
+        let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
         loop {
             match self.ports.store.create(start.clone()).await {
                 Ok(created) => return Ok(created),
                 Err(error) if error.is_retryable() => {
+                    let delay = delays.next_delay();
                     tracing::warn!(instance_id = %start.id, %error, "a start is not accepted yet; tried again in {delay:?}");
                     self.ports.runtime.sleep(delay).await;
-                    delay = (delay * 2).min(RETRY_MAX);
                 }
                 Err(error) => {
                     return Err(Refusal {

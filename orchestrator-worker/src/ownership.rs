@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use longhaul_shared::id::{LeaseToken, PartitionId};
 use longhaul_shared::port::{
-    Era, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, TaskHandle, WorkerRow, within,
+    Delays, Era, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, TaskHandle, WorkerRow, within,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -473,13 +473,12 @@ impl Ownership {
             let rebuild = self.rebuild(partition, token.clone());
             let relay = self.relay.clone();
             let task = async move {
-                let mut delay = RETRY_FIRST;
+                let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
                 let unsent = loop {
                     if let Some(unsent) = relay.unsent(partition, &token).await {
                         break Arc::new(unsent);
                     }
-                    rebuild.ports.runtime.sleep(delay).await;
-                    delay = (delay * 2).min(RETRY_MAX);
+                    rebuild.ports.runtime.sleep(delays.next_delay()).await;
                 };
                 let _ = rebuild.events.send(Event::Rebuilding { partition, unsent }).await;
                 until_rebuilt(rebuild).await;
@@ -494,11 +493,11 @@ impl Ownership {
 
 /// Runs a rebuild until it succeeds.
 async fn until_rebuilt(rebuild: Rebuild) {
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     while let Err(error) = rebuild.run().await {
+        let delay = delays.next_delay();
         tracing::warn!(partition = %rebuild.partition, %error, "the rebuild was interrupted; begun anew in {delay:?}");
         rebuild.ports.runtime.sleep(delay).await;
-        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

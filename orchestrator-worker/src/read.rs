@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longhaul_shared::history::{EventKind, HistoryEvent, TaskScheduled};
 use longhaul_shared::id::{EventSeq, ExecutionKey, InstanceId};
-use longhaul_shared::port::{LoadRequest, LoadedInstance, Ports, StoreError};
+use longhaul_shared::port::{Delays, LoadRequest, LoadedInstance, Ports, StoreError};
 
 /// Delays between attempts to read an instance while the store does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -21,7 +21,7 @@ pub(crate) async fn load(
     instance: &InstanceId,
     history: bool,
 ) -> Result<Option<LoadedInstance>, Unreadable> {
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let request = LoadRequest {
             id: instance.clone(),
@@ -31,9 +31,9 @@ pub(crate) async fn load(
         match answer.unwrap_or(Ok(None)) {
             Ok(loaded) => return Ok(loaded),
             Err(error) => {
+                let delay = delays.next_delay();
                 check_retryable(instance, &error, delay)?;
                 ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
             }
         }
     }
@@ -77,14 +77,14 @@ async fn read_event(
     seq: EventSeq,
 ) -> Result<Option<EventKind>, Unreadable> {
     let before = EventSeq(seq.0.saturating_sub(1));
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         match ports.store.history(key, before, 1).await {
             Ok(events) => return Ok(events.into_iter().next().map(|event| event.kind)),
             Err(error) => {
+                let delay = delays.next_delay();
                 check_retryable(&key.instance, &error, delay)?;
                 ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use longhaul_shared::id::{InstanceId, PartitionId};
 use longhaul_shared::limits::POISON_ATTEMPTS_MAX;
-use longhaul_shared::port::{Attempted, Ports};
+use longhaul_shared::port::{Attempted, Delays, Ports};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::session::Session;
@@ -102,7 +102,7 @@ pub(crate) async fn vet(ports: &Ports, company: &Company, tenure: &Tenure, sessi
 
 /// Counts an attempt, waiting for the store as long as it takes.
 async fn count(ports: &Ports, tenure: &Tenure, partition: PartitionId, instance: &InstanceId) -> Attempted {
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         match ports
             .store
@@ -111,9 +111,9 @@ async fn count(ports: &Ports, tenure: &Tenure, partition: PartitionId, instance:
         {
             Ok(attempted) => return attempted,
             Err(error) => {
+                let delay = delays.next_delay();
                 tracing::warn!(instance_id = %instance, %error, "an attempt cannot be counted; tried again in {delay:?}");
                 ports.runtime.sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
             }
         }
     }

@@ -18,7 +18,7 @@ use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{ContentType, Destination, Envelope, EnvelopeBody, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Ports, Step};
+use longhaul_shared::port::{Delays, Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 
@@ -432,16 +432,16 @@ async fn drop_timers(
         return;
     }
     // Until they are gone: the store is asked for due timers again only when one is known to be set.
-    let mut delay = RETRY_FIRST;
+    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     while let Err(error) = host
         .ports
         .store
         .drop_timers(partition, token, timers.clone())
         .await
     {
+        let delay = delays.next_delay();
         tracing::debug!(%partition, %error, "timers of ended executions stay for now; tried again in {delay:?}");
         host.ports.runtime.sleep(delay).await;
-        delay = (delay * 2).min(RETRY_MAX);
     }
 }
 

@@ -7,7 +7,7 @@ mod step;
 mod store;
 
 pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription};
-pub use runtime::{Elapsed, Monotonic, Runtime, TaskHandle, within};
+pub use runtime::{Delays, Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use step::Step;
 pub use store::{
     Attempted, Created, DueTimer, DueTimers, Era, HeldLease, HubInfo, HubSettings, InstanceSummary,
@@ -44,11 +44,11 @@ impl Ports {
     /// # Cancel safety
     /// Safe: parking the same message again keeps one record.
     pub async fn park(&self, message: ParkedMessage) {
-        let mut delay = PARK_RETRY_FIRST;
+        let mut delays = Delays::new(PARK_RETRY_FIRST, PARK_RETRY_MAX);
         while let Err(error) = self.store.park(message.clone()).await {
+            let delay = delays.next_delay();
             tracing::error!(parked_id = %message.id, %error, "a message cannot be parked; tried again in {delay:?}");
             self.runtime.sleep(delay).await;
-            delay = (delay * 2).min(PARK_RETRY_MAX);
         }
         let copy = codec::dead_message(&message);
         if let Some(Err(error)) = self.broker.publish(vec![copy]).await.into_iter().next() {

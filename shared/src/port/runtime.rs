@@ -47,6 +47,44 @@ pub trait Runtime: Send + Sync + 'static {
     fn reached(&self, _step: Step) {}
 }
 
+/// The delays between attempts: each twice the one before, up to a bound.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    first: Duration,
+    next: Duration,
+    max: Duration,
+}
+
+impl Delays {
+    /// Delays from `first` to `max`.
+    #[must_use]
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self {
+            first,
+            next: first,
+            max,
+        }
+    }
+
+    /// How long to wait next.
+    #[must_use]
+    pub const fn upcoming(&self) -> Duration {
+        self.next
+    }
+
+    /// How long to wait now; the time after that it is longer.
+    pub fn next_delay(&mut self) -> Duration {
+        let delay = self.next;
+        self.next = (delay * 2).min(self.max);
+        delay
+    }
+
+    /// An attempt has succeeded: the next trouble is a new one.
+    pub const fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
 /// Owns a spawned task: dropping the handle aborts it, so nothing is spawned and forgotten.
 pub struct TaskHandle {
     abort: Option<Box<dyn FnOnce() + Send + Sync>>,
@@ -115,5 +153,20 @@ pub async fn within<F: Future>(
     match select(future, runtime.sleep(limit)).await {
         Either::Left((output, _)) => Ok(output),
         Either::Right(((), _)) => Err(Elapsed { limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_their_bound_and_start_anew() {
+        let seconds = Duration::from_secs;
+        let mut delays = Delays::new(seconds(1), seconds(3));
+        assert_eq!([(); 3].map(|()| delays.next_delay()), [1, 2, 3].map(seconds));
+        assert_eq!(delays.upcoming(), seconds(3));
+        delays.reset();
+        assert_eq!(delays.next_delay(), seconds(1));
     }
 }
