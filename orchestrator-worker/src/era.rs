@@ -66,15 +66,19 @@ impl Losses {
         self.0.borrow().era.clone()
     }
 
-    /// Whether a partition that was last rebuilt in this era has to be rebuilt.
-    pub(crate) fn must_rebuild(&self, rebuilt: &Era) -> bool {
+    /// In which era a partition has to be rebuilt that was last rebuilt in this one; `None` if it need not be.
+    ///
+    /// Whoever rebuilds keeps this answer: an era that begins a moment later takes another rebuild.
+    pub(crate) fn to_rebuild(&self, rebuilt: &Era) -> Option<Era> {
         let known = self.0.borrow();
         let run = if rebuilt.run == StoreRun::default() {
             &known.born
         } else {
             &rebuilt.run
         };
-        rebuilt.epoch.number.max(FIRST_EPOCH) < known.era.epoch.number || *run != known.era.run
+        let is_behind =
+            rebuilt.epoch.number.max(FIRST_EPOCH) < known.era.epoch.number || *run != known.era.run;
+        is_behind.then(|| known.era.clone())
     }
 
     /// Completes when the era has changed, or never again once nobody looks any more.

@@ -302,9 +302,10 @@ impl Ownership {
                 rebuilt,
             }) => {
                 tracing::debug!(%partition, after_expiry, "partition acquired");
-                let unsent = match self.losses.must_rebuild(&rebuilt) {
-                    true => Some(self.unsent(partition, &token).await?),
-                    false => None,
+                // The era first: what is lost while the outbox is read is not answered by this rebuild.
+                let to_rebuild = match self.losses.to_rebuild(&rebuilt) {
+                    Some(era) => Some((era, self.unsent(partition, &token).await?)),
+                    None => None,
                 };
                 Some(Taken {
                     partition,
@@ -312,7 +313,7 @@ impl Ownership {
                     after_expiry,
                     rebuilt,
                     asked,
-                    unsent,
+                    to_rebuild,
                 })
             }
             Ok(LeaseOutcome::Held { owner, .. }) => {
@@ -349,11 +350,11 @@ impl Ownership {
             after_expiry,
             rebuilt,
             asked,
-            unsent,
+            to_rebuild,
         } = taken;
         self.counters.acquired.one();
         self.ports.runtime.reached(Step::LeaseGranted);
-        let rebuilds = unsent.is_some();
+        let (era, unsent) = to_rebuild.unzip();
         let _ = self
             .events
             .send(Event::Acquired {
@@ -379,14 +380,13 @@ impl Ownership {
             .runtime
             .spawn("control consumer", Box::pin(consumer.run()));
         let expires = asked.plus(self.settings.lease_ttl);
-        let rebuilding = rebuilds.then(|| {
-            let rebuild = self.rebuild(partition, token.clone());
-            (
-                self.losses.era(),
-                self.ports
-                    .runtime
-                    .spawn("rebuild", Box::pin(until_rebuilt(rebuild))),
-            )
+        let rebuilding = era.map(|era| {
+            let rebuild = self.rebuild(partition, token.clone(), era.clone());
+            let handle = self
+                .ports
+                .runtime
+                .spawn("rebuild", Box::pin(until_rebuilt(rebuild)));
+            (era, handle)
         });
         let owned = Owned {
             token,
@@ -401,14 +401,14 @@ impl Ownership {
         self.owned.insert(partition, owned);
     }
 
-    fn rebuild(&self, partition: PartitionId, token: LeaseToken) -> Rebuild {
+    fn rebuild(&self, partition: PartitionId, token: LeaseToken, era: Era) -> Rebuild {
         Rebuild {
             ports: self.ports.clone(),
             events: self.events.clone(),
             counters: Arc::clone(&self.counters),
             partition,
             token,
-            era: self.losses.era(),
+            era,
         }
     }
 
@@ -461,16 +461,17 @@ impl Ownership {
 
     /// Rebuilds the partitions held while the era changed.
     fn rebuild_where_needed(&mut self) {
-        let is_behind = |owned: &Owned| {
+        let to_rebuild = |owned: &Owned| {
             let in_hand = owned.rebuilding.as_ref().map(|(era, _)| era);
-            self.losses.must_rebuild(in_hand.unwrap_or(&owned.rebuilt))
+            self.losses.to_rebuild(in_hand.unwrap_or(&owned.rebuilt))
         };
-        let behind = self.owned.iter().filter(|(_, owned)| is_behind(owned));
-        let behind: Vec<_> = behind
-            .map(|(partition, owned)| (*partition, owned.token.clone()))
-            .collect();
-        for (partition, token) in behind {
-            let rebuild = self.rebuild(partition, token.clone());
+        let behind = self
+            .owned
+            .iter()
+            .filter_map(|(partition, owned)| Some((*partition, owned.token.clone(), to_rebuild(owned)?)));
+        let behind: Vec<_> = behind.collect();
+        for (partition, token, era) in behind {
+            let rebuild = self.rebuild(partition, token.clone(), era.clone());
             let relay = self.relay.clone();
             let task = async move {
                 let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
@@ -485,7 +486,7 @@ impl Ownership {
             };
             let handle = self.ports.runtime.spawn("rebuild", Box::pin(task));
             if let Some(owned) = self.owned.get_mut(&partition) {
-                owned.rebuilding = Some((self.losses.era(), handle));
+                owned.rebuilding = Some((era, handle));
             }
         }
     }
@@ -509,6 +510,6 @@ struct Taken {
     after_expiry: bool,
     rebuilt: Era,
     asked: Monotonic,
-    /// What the outbox will send anyway, if the partition is to be rebuilt.
-    unsent: Option<Arc<Unsent>>,
+    /// If the partition is to be rebuilt: in which era, and what the outbox will send anyway.
+    to_rebuild: Option<(Era, Arc<Unsent>)>,
 }

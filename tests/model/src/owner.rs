@@ -339,7 +339,7 @@ impl Owner {
 
     // --- rebuild -----------------------------------------------------------------------------------------
 
-    /// `ownership.rs`, `must_rebuild`
+    /// `era.rs`, `to_rebuild`
     pub(crate) fn must_rebuild(&self) -> bool {
         let in_hand = self.rebuild.as_ref().map_or(0, |rebuild| rebuild.epoch);
         self.rebuilt.max(in_hand).max(FIRST_EPOCH) < self.epoch
