@@ -16,7 +16,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use longhaul_sdk::context::Canceller;
 use longhaul_shared::code;
-use longhaul_shared::failure::{Failure, FailureKind};
+use longhaul_shared::failure::{Failure, FailureKind, panic_text};
 use longhaul_shared::message::WorkItem;
 use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{Runtime, within};
@@ -77,7 +77,8 @@ pub(crate) async fn run(
         };
     };
     Ran::Ended(outcome.unwrap_or_else(|panic| {
-        let message = format!("activity {} panicked: {}", item.name, panic_text(&*panic));
+        let said = panic_text(&*panic).unwrap_or("a panic without a message");
+        let message = format!("activity {} panicked: {said}", item.name);
         Err(Failure::new(FailureKind::Panicked, message))
     }))
 }
@@ -139,12 +140,4 @@ impl Future for Watched {
         self.polls.fetch_add(1, Ordering::Relaxed);
         polled
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }

@@ -3,11 +3,11 @@
 //!
 //! A task belongs to its handle: dropping the handle aborts it, and a panic inside is logged, not passed on.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use longhaul_shared::failure::panic_text;
 use longhaul_shared::port::{Monotonic, Runtime, TaskHandle};
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -59,7 +59,7 @@ impl Runtime for TokioRuntime {
             if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
                 tracing::error!(
                     task = name,
-                    panic = message(panic.as_ref()),
+                    panic = panic_text(panic.as_ref()).unwrap_or("of an unknown kind"),
                     "a task panicked and is gone"
                 );
             }
@@ -78,14 +78,6 @@ impl Runtime for TokioRuntime {
     fn reached(&self, step: longhaul_shared::port::Step) {
         crate::crash::reached(step);
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of an unknown kind")
 }
 
 #[cfg(test)]

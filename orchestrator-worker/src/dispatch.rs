@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use longhaul_shared::failure::{Failure, FailureKind};
+use longhaul_shared::failure::{Failure, FailureKind, panic_text};
 use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::message::{Destination, Envelope};
 use longhaul_shared::parked::ParkedMessage;
@@ -509,10 +509,9 @@ impl Dispatch {
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|panic| {
-                    Err(Failure::new(
-                        FailureKind::Panicked,
-                        format!("the inline step panicked: {}", panic_text(&*panic)),
-                    ))
+                    let said = panic_text(&*panic).unwrap_or("a panic without a message");
+                    let message = format!("the inline step panicked: {said}");
+                    Err(Failure::new(FailureKind::Panicked, message))
                 });
             drop(last_one);
             let instance = key.instance.clone();
@@ -647,13 +646,4 @@ impl Dispatch {
             self.host.relay.search(*partition, &held.tenure.token);
         }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }

@@ -45,6 +45,12 @@ struct Unsettled {
 }
 
 impl Receipt {
+    /// The only share in a delivery.
+    pub(crate) fn whole(acker: Arc<dyn Acker>, tag: DeliveryTag) -> Self {
+        let left = AtomicUsize::new(1);
+        Self(Arc::new(Unsettled { acker, tag, left }))
+    }
+
     /// As many shares in a delivery as it has envelopes.
     pub(crate) fn shares(acker: Arc<dyn Acker>, tag: DeliveryTag, count: usize) -> Vec<Self> {
         let unsettled = Arc::new(Unsettled {

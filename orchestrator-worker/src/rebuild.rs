@@ -81,15 +81,13 @@ impl Rebuild {
         for (instance, number) in ids.into_iter().zip(1..) {
             let tag = DeliveryTag(number);
             left.insert(tag, instance.clone());
-            for receipt in Receipt::shares(Arc::clone(&acker), tag, 1) {
-                let event = Event::Resend {
-                    partition: self.partition,
-                    instance: instance.clone(),
-                    receipt,
-                };
-                // A receipt that nobody takes is not settled.
-                let _ = self.events.send(event).await;
-            }
+            let event = Event::Resend {
+                partition: self.partition,
+                instance,
+                receipt: Receipt::whole(Arc::clone(&acker), tag),
+            };
+            // A receipt that nobody takes is not settled.
+            let _ = self.events.send(event).await;
         }
         // From here on the receipts alone keep the channel open.
         drop(acker);

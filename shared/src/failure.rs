@@ -3,12 +3,22 @@
 //!
 //! It maps onto the Durable Task family's `TaskFailureDetails`: type, message, cause, whether to retry.
 
+use std::any::Any;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
 use crate::payload::Payload;
+
+/// What a caught panic said, if it was a text.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+}
 
 /// What kind of failure it is, to be acted on. The texts are stored: pinned; an unknown one reads as
 /// [`FailureKind::Other`] and is kept.

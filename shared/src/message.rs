@@ -412,3 +412,16 @@ pub struct Incoming {
     /// The body.
     pub body: Bytes,
 }
+
+/// As a broker delivers it that loses none of it.
+impl From<Publication> for Incoming {
+    fn from(publication: Publication) -> Self {
+        Self {
+            message_id: Some(publication.id.to_string()),
+            kind: Some(publication.kind),
+            content_type: Some(publication.content_type),
+            trace: publication.trace,
+            body: publication.body,
+        }
+    }
+}

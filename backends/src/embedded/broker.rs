@@ -75,7 +75,7 @@ impl State {
         // Nothing in this process can read the copies of what was parked, so none are kept.
         if destination != Destination::Dead {
             queue.messages.push_back(Queued {
-                message: received(publication),
+                message: publication.into(),
                 redelivered: false,
             });
             self.ring(&destination);
@@ -150,16 +150,6 @@ impl State {
         for consumer in listening.filter_map(|id| self.consumers.get(id)) {
             consumer.bell.notify_one();
         }
-    }
-}
-
-fn received(publication: Publication) -> Incoming {
-    Incoming {
-        message_id: Some(publication.id.to_string()),
-        kind: Some(publication.kind),
-        content_type: Some(publication.content_type),
-        trace: publication.trace,
-        body: publication.body,
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::future::BoxFuture;
-use longhaul_shared::failure::{Failure, FailureKind};
+use longhaul_shared::failure::{Failure, FailureKind, panic_text};
 use longhaul_shared::history::{EventKind, ExecutionCompleted, ExecutionStarted, HistoryEvent};
 use longhaul_shared::id::{EventSeq, ExecutionKey, TaskId};
 use longhaul_shared::instance::Status;
@@ -376,11 +376,7 @@ impl Session {
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Refusal {
-        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-            (Some(text), _) => (*text).to_owned(),
-            (None, Some(text)) => text.clone(),
-            (None, None) => "(not a text)".to_owned(),
-        };
+        let message = panic_text(panic).unwrap_or("(not a text)").to_owned();
         if is_about_a_missing_runtime(&message) {
             return self.not_durable(NotDurable::RuntimeMissing { message });
         }

@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use longhaul_shared::failure::panic_text;
+
 use crate::mutant::Mutant;
 use crate::run::{Case, Report, run};
 use crate::trace::Trace;
@@ -67,11 +69,7 @@ impl Summary {
 pub fn run_caught(seed: u64, case: Case, trace: &Trace) -> Report {
     let caught = catch_unwind(AssertUnwindSafe(|| run(seed, case, trace.clone())));
     caught.unwrap_or_else(|panic| {
-        let said = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("a panic");
+        let said = panic_text(&*panic).unwrap_or("a panic");
         Report {
             seed,
             steps: 0,

@@ -461,7 +461,7 @@ impl Server {
                 self.faults_so_far.add();
             }
             let queued = Queued {
-                message: received(message),
+                message: message.into(),
                 redelivered: false,
             };
             if doubled {
@@ -551,15 +551,5 @@ impl Server {
         {
             consumer.bell.notify_one();
         }
-    }
-}
-
-fn received(publication: Publication) -> Incoming {
-    Incoming {
-        message_id: Some(publication.id.to_string()),
-        kind: Some(publication.kind),
-        content_type: Some(publication.content_type),
-        trace: publication.trace,
-        body: publication.body,
     }
 }
