@@ -551,7 +551,7 @@ impl State {
         }
     }
 
-    /// `ownership.rs`, `settle_epoch`, one await after the other
+    /// `era.rs`, `settle_now` and `raise`, one await after the other
     fn check_epoch(&mut self, worker: Worker, broken: Option<Broken>) {
         let (owner, store, broker, _) = self.parts(worker);
         if owner.raising {
