@@ -164,8 +164,8 @@ impl State {
         }
         let has_begun = !store.history.is_empty();
         let is_looked_at = store.inbox.is_empty() || store.ready;
-        let is_rebuilt_later =
-            !self.broker.markers.contains(&store.epoch) || store.rebuilt.max(Epoch::FIRST.number) < store.epoch.number;
+        let is_rebuilt_later = !self.broker.markers.contains(&store.epoch)
+            || store.rebuilt.max(Epoch::FIRST.number) < store.epoch.number;
         let open = open_tasks(&store.history);
         (has_begun || store.ready)
             && is_looked_at

@@ -6,7 +6,6 @@
 use crate::rule::Broken;
 use crate::vocabulary::{Epoch, Event, Item, Message, Token, put, take};
 
-
 /// What the store holds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Store {
