@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::FutureExt;
 use longhaul_activity_worker::{ActivityWorker, Settings};
 use longhaul_backends::config::{ActivitySection, CommandLine, Config, ConfigError, Sources, help};
-use longhaul_backends::open::{Role, open};
+use longhaul_backends::open::{Meters, Role, open};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_shared::port::{Runtime, Source};
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +76,7 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     let opened = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Ok(()),
-        opened = open(config, Role::Client, Arc::clone(&runtime)) => opened?,
+        opened = open(config, Role::Client, Arc::clone(&runtime), Meters::default()) => opened?,
     };
     let settings = settings(&config.activity);
     let queues = settings.queues.iter().cloned().map(Source::Work).collect();

@@ -3,9 +3,9 @@
 
 mod connect;
 mod error;
-mod watched;
 
 pub use connect::{Opened, open};
 pub use error::OpenError;
 
+pub use crate::metered::Meters;
 pub use crate::rabbitmq::Role;

@@ -38,7 +38,7 @@
 //! use std::sync::Arc;
 //!
 //! use longhaul::backends::config::{Config, Flags, Sources};
-//! use longhaul::backends::open::{Role, open};
+//! use longhaul::backends::open::{Meters, Role, open};
 //! use longhaul::backends::runtime::TokioRuntime;
 //! use longhaul::{Client, Orchestration};
 //!
@@ -46,7 +46,7 @@
 //!
 //! async fn place_order(order_id: &str) -> Result<String, Box<dyn std::error::Error>> {
 //!     let config = Config::load(Sources::of_process(Flags::default())?)?;
-//!     let hub = open(&config, Role::Client, Arc::new(TokioRuntime::current())).await?;
+//!     let hub = open(&config, Role::Client, Arc::new(TokioRuntime::current()), Meters::default()).await?;
 //!     let client = Client::new(hub.ports.clone(), hub.hub.clone()).await?;
 //!
 //!     // Started once, however often this is repeated; waited for however long it takes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Args, Command};
 use longhaul_backends::config::{Config, ConfigError, Flags, SECTIONS, Sources, StoreKind};
-use longhaul_backends::open::{Opened, Role, open};
+use longhaul_backends::open::{Meters, Opened, Role, open};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::Client;
 
@@ -149,7 +149,7 @@ pub(crate) async fn with_session<T>(
 ) -> anyhow::Result<T> {
     check_dir(config, begin)?;
     let runtime = Arc::new(TokioRuntime::current());
-    let opened = open(config, Role::Client, runtime).await?;
+    let opened = open(config, Role::Client, runtime, Meters::default()).await?;
     let client =
         Client::with_hub_settings(opened.ports.clone(), opened.hub.clone(), opened.hub_settings).await?;
     let session = Session {

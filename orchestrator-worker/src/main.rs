@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::future::FutureExt;
 use longhaul_backends::config::{CommandLine, Config, ConfigError, OrchestratorSection, Sources, help};
-use longhaul_backends::open::{Role, open};
+use longhaul_backends::open::{Meters, Role, open};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_orchestrator_worker::{OrchestratorWorker, Settings};
 use longhaul_shared::port::{Runtime, Source};
@@ -70,7 +70,7 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     let opened = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Ok(()),
-        opened = open(config, Role::Orchestrator, Arc::clone(&runtime)) => opened?,
+        opened = open(config, Role::Orchestrator, Arc::clone(&runtime), Meters::default()) => opened?,
     };
     let worker = OrchestratorWorker::new(
         opened.ports.clone(),

@@ -12,9 +12,9 @@ use longhaul_shared::port::{
 };
 
 use super::error::OpenError;
-use super::watched::{Consumed, Watched};
 use crate::config::{Config, StoreKind};
 use crate::embedded::Embedded;
+use crate::metered::{Consumption, MeteredBroker, MeteredStore, Meters};
 use crate::rabbitmq::{RabbitBroker, RabbitConfig, Role};
 use crate::redis::{RedisConfig, RedisStore, RedisTimeouts};
 
@@ -30,19 +30,24 @@ pub struct Opened {
     pub hub: HubName,
     /// What the hub is made with if it does not exist yet.
     pub hub_settings: HubSettings,
-    consumed: Consumed,
+    consumption: Consumption,
     rabbit: Option<Arc<RabbitBroker>>,
 }
 
 impl Opened {
-    /// Waits until each of these sources has been subscribed to through [`Opened::ports`], once: from then on the
-    /// program is ready.
+    /// Tells what is consumed through [`Opened::ports`] at any time.
+    #[must_use]
+    pub fn consumption(&self) -> Consumption {
+        self.consumption.clone()
+    }
+
+    /// Waits until each of these sources has an open subscription through [`Opened::ports`]: from then on the program
+    /// is ready.
     ///
     /// # Cancel safety
     /// Safe: it only looks.
     pub fn consuming(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send + use<> {
-        let consumed = self.consumed.clone();
-        async move { consumed.all(&sources).await }
+        self.consumption.until_consuming(sources)
     }
 
     /// Closes the connections in good order, within seconds: confirms that are still out are waited for. Nothing
@@ -64,14 +69,19 @@ impl fmt::Debug for Opened {
 }
 
 /// Opens what the configuration names: connects to RabbitMQ and Redis, or opens the directory of an embedded hub.
-/// Nothing of the hub is read or made yet.
+/// Nothing of the hub is read or made yet. What the ports do is told to the meters.
 ///
 /// # Errors
 /// [`OpenError`], within ten seconds.
 ///
 /// # Cancel safety
 /// Dropping the future closes whatever it had opened.
-pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Result<Opened, OpenError> {
+pub async fn open(
+    config: &Config,
+    role: Role,
+    runtime: Arc<dyn Runtime>,
+    meters: Meters,
+) -> Result<Opened, OpenError> {
     let (store, broker, rabbit): (Arc<dyn Store>, Arc<dyn Broker>, _) = match config.store.kind {
         StoreKind::Fleet => {
             let (redis, rabbit) =
@@ -83,18 +93,19 @@ pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Res
             (embedded.store(), embedded.broker(), None)
         }
     };
-    let (watched, consumed) = Watched::new(broker);
+    let store = MeteredStore::new(store, Arc::clone(&runtime), meters.store);
+    let (broker, consumption) = MeteredBroker::new(broker, Arc::clone(&runtime), meters.broker);
     Ok(Opened {
         ports: Ports {
-            store,
-            broker: Arc::new(watched),
+            store: Arc::new(store),
+            broker: Arc::new(broker),
             runtime,
         },
         hub: config.hub.name.clone(),
         hub_settings: HubSettings {
             partitions: config.hub.partitions,
         },
-        consumed,
+        consumption,
         rabbit,
     })
 }
