@@ -13,6 +13,6 @@ pub use consumption::Consumption;
 #[cfg(feature = "config")]
 pub use export::{FAMILIES, PortMetrics};
 pub use meter::{
-    BrokerMeter, Meters, PublishResult, SourceKind, StoreErrorKind, StoreMeter, StoreOp, SubscriptionEnd,
+    BrokerMeter, PublishResult, SourceKind, StoreErrorKind, StoreMeter, StoreOp, SubscriptionEnd,
 };
 pub use store::MeteredStore;

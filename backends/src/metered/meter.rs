@@ -1,36 +1,9 @@
 //! Owns what the wrappers report, and to whom: two small traits, and closed sets of names for labels.
 //! Never counts anything itself.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_shared::port::{PublishError, Source, StoreError};
-
-/// Who is told what the ports of a program do.
-#[derive(Clone)]
-pub struct Meters {
-    /// Told of the store.
-    pub store: Arc<dyn StoreMeter>,
-    /// Told of the broker.
-    pub broker: Arc<dyn BrokerMeter>,
-}
-
-impl Default for Meters {
-    /// Nobody.
-    fn default() -> Self {
-        Self {
-            store: Arc::new(()),
-            broker: Arc::new(()),
-        }
-    }
-}
-
-impl fmt::Debug for Meters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meters").finish_non_exhaustive()
-    }
-}
 
 /// Is told what a store answered. MUST NOT wait, and MUST be cheap: every call of the program comes by.
 pub trait StoreMeter: Send + Sync + 'static {
@@ -262,25 +235,5 @@ names! {
         Closed = "closed",
         /// It ended by itself: the connection was lost, the queue deleted, the consumer cancelled.
         Ended = "ended",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_method_of_the_store_has_its_op() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/port/store.rs");
-        let text = std::fs::read_to_string(path).unwrap();
-        let methods = text.lines().filter_map(|line| line.strip_prefix("    async fn "));
-        let methods: Vec<_> = methods.filter_map(|line| line.split('(').next()).collect();
-        let mut names: Vec<_> = StoreOp::ALL.iter().map(|op| op.name()).collect();
-        assert!(names.len() > 30, "{names:?}");
-        for method in &methods {
-            assert!(names.contains(method), "{method} has no op");
-        }
-        names.retain(|name| !methods.contains(name));
-        assert_eq!(names, [""; 0], "there are no such methods");
     }
 }
