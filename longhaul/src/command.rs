@@ -83,6 +83,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
     if let Command::Explain(args) = &cli.command {
         return explain::run(args, output);
     }
+    if let Command::Config(config::ConfigCommand::Reference) = &cli.command {
+        return config::reference(output);
+    }
     let config = cli.hub.config()?;
     let voice = match &cli.command {
         Command::Dev(_) => Voice::Server,
@@ -98,7 +101,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Terminate(args) => terminate::run(args, &config, output).await,
         Command::Parked(command) => parked::run(command, &config, output).await,
         Command::Explain(args) => explain::run(&args, output),
-        Command::Config(command) => config::run(&command, &config, output),
+        Command::Config(config::ConfigCommand::Dump) => config::dump(&config, output),
+        Command::Config(config::ConfigCommand::Reference) => config::reference(output),
         Command::Dev(args) => dev::run(args, config, output).await,
         Command::Demo(args) => demo::run(args, config, output).await,
     }

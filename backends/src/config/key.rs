@@ -97,6 +97,8 @@ pub enum Form {
     },
     /// A directory; nothing for none.
     Directory,
+    /// A file of certificates or of a key; nothing for none.
+    PemFile,
     /// What the logs show: a level, or levels by module.
     LogFilter,
 }
@@ -115,6 +117,7 @@ impl fmt::Display for Form {
             Self::Choice(words) => f.write_str(&words.join(" or ")),
             Self::Url { pattern } => f.write_str(pattern),
             Self::Directory => f.write_str("a directory, or nothing"),
+            Self::PemFile => f.write_str("the path of a PEM file, or nothing"),
             Self::LogFilter => f.write_str(
                 "a level (error, warn, info, debug, trace), or levels by module such as info,longhaul_backends=debug",
             ),
