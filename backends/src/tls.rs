@@ -262,6 +262,7 @@ pub(crate) fn explain(Fault(error): Fault<'_>, host: &str) -> Option<String> {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied),
         ) => format!(
             "it does not accept the certificate that this program shows, or wants one ({alert:?}); set tls_cert and \
