@@ -89,6 +89,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
     if matches!(cli.command, Command::Metrics) {
         return metrics::run(output);
     }
+    if let Command::Config(config::ConfigCommand::Reference) = &cli.command {
+        return config::reference(output);
+    }
     let config = cli.hub.config()?;
     let voice = match &cli.command {
         Command::Dev(_) => Voice::Server,
@@ -105,7 +108,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Parked(command) => parked::run(command, &config, output).await,
         Command::Explain(args) => explain::run(&args, output),
         Command::Metrics => metrics::run(output),
-        Command::Config(command) => config::run(&command, &config, output),
+        Command::Config(config::ConfigCommand::Dump) => config::dump(&config, output),
+        Command::Config(config::ConfigCommand::Reference) => config::reference(output),
         Command::Dev(args) => dev::run(args, config, output).await,
         Command::Demo(args) => demo::run(args, config, output).await,
     }

@@ -169,6 +169,34 @@ impl Ran {
 }
 
 #[test]
+fn the_page_of_keys_is_the_one_that_the_code_makes() {
+    let bench = Bench::new();
+    let page = bench.bare(&["config", "reference"]);
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    assert!(
+        page.ends(0).stdout == std::fs::read_to_string(stored).unwrap(),
+        "docs/configuration.md is not what the table of keys says; run\n  \
+         cargo run -p longhaul -- config reference > docs/configuration.md"
+    );
+}
+
+#[test]
+fn a_password_that_stands_in_the_wrong_place_is_not_repeated() {
+    let bench = Bench::new();
+    for arguments in [
+        &["--redis-url", "=", "redis://:secret@h", "list"][..],
+        &["list", "redis://:secret@h"],
+        &["list", "--set", "redis://:secret@h"],
+        &["list", "--redis.url:redis://:secret@h"],
+        &["list", "--redis-url", "redsi://:secret@h"],
+        &["list", "--set", "redis.uri=redis://:secret@h"],
+    ] {
+        let ran = bench.bare(arguments);
+        assert!(!ran.ends(2).stderr.contains("secret"), "{ran:#?}");
+    }
+}
+
+#[test]
 fn an_instance_is_started_and_looked_at() {
     let bench = Bench::new();
     let start = [

@@ -108,6 +108,8 @@ codes! {
         "Stop that process, or use another directory: an embedded hub lives in one process.";
     CONFIG_INVALID = 1601, "the configuration is not valid",
         "The message names the key and the nearest known one.";
+    TLS_UNUSABLE = 1602, "TLS is not agreed on: a certificate is not accepted, or a file of one is not usable",
+        "The message says which and why: correct tls_ca, tls_cert and tls_key, the host in the url, or the server's certificate.";
     LISTEN_FAILED = 1603, "the metrics cannot be shown at the address",
         "Say another address, or stop what uses it; nothing (`--orchestrator.listen=`, `--activity.listen=`) shows them nowhere.";
 }
