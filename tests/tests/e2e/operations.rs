@@ -2,3 +2,4 @@
 //! Never stops the load for it, unless the operation itself does.
 
 mod backup;
+mod upgrade;
