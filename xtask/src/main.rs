@@ -8,6 +8,7 @@ mod packages;
 mod step;
 mod suite;
 mod tidy;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
   test [--no-lint] [FILTER…]  formatting, clippy, tidy, then every test against a private Redis and RabbitMQ;
                               with filters only the tests whose name contains one
   simulate [OPTION…]          seeds of the simulation on every core; --help shows the options
+  upgrade-test [REF]          workers of another version (HEAD~1) and of today replace each other under load
   verify                      test, then the slow tier";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -37,6 +39,8 @@ fn main() -> anyhow::Result<ExitCode> {
             suite::test(&root, rest.contains(&"--no-lint"), rest)?
         }
         ["simulate", rest @ ..] => suite::simulate(&root, rest)?,
+        ["upgrade-test"] => upgrade::test(&root, upgrade::PREVIOUS)?,
+        ["upgrade-test", reference] if !reference.starts_with('-') => upgrade::test(&root, reference)?,
         ["verify"] => suite::verify(&root)?,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

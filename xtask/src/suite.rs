@@ -7,7 +7,7 @@ use crate::step::{Outcome, Steps};
 use crate::{cargo, packages, tidy};
 
 /// What is too slow for every change: a name and the arguments of cargo.
-const SLOW: [(&str, &[&str]); 2] = [
+const SLOW: [(&str, &[&str]); 3] = [
     (
         "model",
         &["run", "--release", "-p", "longhaul-model", "--", "deep"],
@@ -26,6 +26,7 @@ const SLOW: [(&str, &[&str]); 2] = [
             "100000",
         ],
     ),
+    ("upgrade", &["xtask", "upgrade-test"]),
 ];
 
 /// Runs the checks and the tests; `words` are the command's, of which the filters are those without a dash.

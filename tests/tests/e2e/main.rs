@@ -1,8 +1,8 @@
 //! What Longhaul promises, seen from outside: the same behaviours in memory, on disk and on a fleet with real servers.
 //! Never reaches into a worker: it starts instances, watches, breaks things, and reads what is recorded.
 //!
-//! `behaviours` is the list that every backend has to live up to; `intake` and `recovery` are the fleet's and the
-//! disk's own. After every test the oracle reads the history of every instance of the hub.
+//! `behaviours` is the list that every backend has to live up to; `intake`, `operations` and `recovery` are the fleet's
+//! and the disk's own. After every test the oracle reads the history of every instance of the hub.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod site;
 
 mod behaviours;
 mod intake;
+mod operations;
 mod poison;
 mod recovery;
 
