@@ -17,9 +17,11 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::FutureExt;
 use longhaul_activity_worker::ActivityWorker;
+use longhaul_backends::metered::{MeteredBroker, PortMetrics};
 use longhaul_examples::contracts::{HELLO_SEQUENCE, REMINDER, ReminderRequest, SAY_HELLO, SUM_OF_SQUARES};
 use longhaul_orchestrator_worker::OrchestratorWorker;
 use longhaul_sdk::{ActivityContext, ActivityRegistry, BoxError};
+use longhaul_telemetry::prometheus;
 use longhaul_tests::binaries::Binary;
 use tokio_util::sync::CancellationToken;
 
@@ -190,14 +192,18 @@ async fn counts(ground: &Ground) -> anyhow::Result<()> {
     let hub = ground.hub("counts").await?;
     let stop = CancellationToken::new();
     let orchestrations = longhaul_examples::orchestrations();
-    let ports = hub.orchestrator_ports(ground).await?;
+    let mut ports = hub.orchestrator_ports(ground).await?;
+    let sent = PortMetrics::default();
+    let (metered, _consumed) =
+        MeteredBroker::new(ports.broker, Arc::clone(&ports.runtime), Arc::new(sent.clone()));
+    ports.broker = Arc::new(metered);
     let orchestrator = OrchestratorWorker::new(ports, hub.name.clone(), orchestrations, Default::default())?;
     let activity = ActivityWorker::new(
         hub.ports.clone(),
         longhaul_examples::activities(),
         Default::default(),
     );
-    let (turns, steps) = (orchestrator.counters(), activity.counters());
+    let counted = Counters::of(&orchestrator, &activity, sent)?;
     let run = orchestrator.run(stop.clone()).map(drop).boxed();
     let _orchestrator = hub.ports.runtime.spawn("orchestrator", run);
     let _activity = hub.ports.runtime.spawn("activities", activity.run(stop).boxed());
@@ -207,47 +213,84 @@ async fn counts(ground: &Ground) -> anyhow::Result<()> {
         ("one sequence at a time", 20, 1),
         ("500 sequences at once", 1, 500),
     ] {
-        let before = (turns.snapshot(), steps.snapshot().completed, ground.scripts()?);
+        let before = counted.now(ground)?;
         for _ in 0..rounds {
             hub.start(at_once, HELLO_SEQUENCE, ()).await?;
             hub.end(at_once).await?;
         }
-        count(
-            what,
-            rounds * at_once,
-            &before,
-            (turns.snapshot(), steps.snapshot().completed, ground.scripts()?),
-        );
+        count(what, rounds * at_once, &before, &counted.now(ground)?);
     }
     for (what, rounds, at_once) in [
         ("one fan-out of 100 at a time", 5, 1),
         ("20 fan-outs of 100 at once", 1, 20),
     ] {
-        let before = (turns.snapshot(), steps.snapshot().completed, ground.scripts()?);
+        let before = counted.now(ground)?;
         for _ in 0..rounds {
             hub.start(at_once, SUM_OF_SQUARES, WIDTH).await?;
             hub.end(at_once).await?;
         }
-        count(
-            what,
-            rounds * at_once,
-            &before,
-            (turns.snapshot(), steps.snapshot().completed, ground.scripts()?),
-        );
+        count(what, rounds * at_once, &before, &counted.now(ground)?);
     }
     Ok(())
 }
 
-type Counted = (longhaul_orchestrator_worker::Snapshot, u64, u64);
+/// What the workers and the servers have counted.
+struct Counted {
+    turns: u64,
+    commits: u64,
+    sent: u64,
+    reports: u64,
+    scripts: u64,
+}
+
+/// Where it is read.
+struct Counters(prometheus::Registry, prometheus::Registry);
+
+impl Counters {
+    fn of(
+        orchestrator: &OrchestratorWorker,
+        activity: &ActivityWorker,
+        sent: PortMetrics,
+    ) -> anyhow::Result<Self> {
+        let registry = prometheus::Registry::new();
+        orchestrator.metrics().register(&registry)?;
+        // Both kinds of worker count some things under the same name.
+        let other = prometheus::Registry::new();
+        activity.metrics().register(&other)?;
+        sent.register(&registry)?;
+        Ok(Self(registry, other))
+    }
+
+    fn now(&self, ground: &Ground) -> anyhow::Result<Counted> {
+        let sum = |registry: &prometheus::Registry, line: &str| -> anyhow::Result<u64> {
+            let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather())?;
+            let values = text
+                .lines()
+                .filter(|said| said.starts_with(line))
+                .filter_map(|said| said.rsplit_once(' ')?.1.parse::<u64>().ok());
+            Ok(values.sum())
+        };
+        Ok(Counted {
+            turns: sum(
+                &self.0,
+                "longhaul_turn_duration_seconds_count{outcome=\"settled\"",
+            )?,
+            commits: sum(&self.0, "longhaul_commits_total{outcome=\"applied\"")?,
+            sent: sum(&self.0, "longhaul_amqp_publishes_total{result=\"ack\"")?,
+            reports: sum(&self.1, "longhaul_activity_attempts_total{")?,
+            scripts: ground.scripts()?,
+        })
+    }
+}
 
 /// Messages are the client's wake-up, what the relay had confirmed, and the reports of the activities.
-fn count(what: &str, instances: u64, before: &Counted, after: Counted) {
+fn count(what: &str, instances: u64, before: &Counted, after: &Counted) {
     let each = |after: u64, before: u64| (after - before) as f64 / instances as f64;
     println!(
         "| {what} | {:.2} | {:.2} | {:.2} | {:.1} |",
-        each(after.0.turns, before.0.turns),
-        each(after.0.commits, before.0.commits),
-        1.0 + each(after.0.confirmed + after.1, before.0.confirmed + before.1),
-        each(after.2, before.2)
+        each(after.turns, before.turns),
+        each(after.commits, before.commits),
+        1.0 + each(after.sent + after.reports, before.sent + before.reports),
+        each(after.scripts, before.scripts)
     );
 }
