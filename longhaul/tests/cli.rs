@@ -371,9 +371,11 @@ fn a_directory_in_use_and_a_server_out_of_reach_are_told_with_code_and_remedy() 
 #[test]
 fn codes_are_explained() {
     let bench = Bench::new();
-    bench
-        .bare(&["explain", "LH1201"])
-        .prints(&["LH1201: there is no instance", "longhaul list"]);
+    bench.bare(&["explain", "LH1201"]).prints(&[
+        "LH1201: there is no instance",
+        "longhaul list",
+        "## Example",
+    ]);
     bench.bare(&["explain", "1100"]).prints(&["LH1100"]);
     bench.bare(&["explain"]).prints(&["LH1001", "LH1601"]);
     bench.bare(&["explain", "LH9999"]).fails(2, &["LH9999"]);
