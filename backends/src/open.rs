@@ -5,7 +5,7 @@ mod connect;
 mod error;
 mod watched;
 
-pub use connect::{Opened, open};
+pub use connect::{Opened, open, unreachable};
 pub use error::OpenError;
 
 pub use crate::rabbitmq::Role;
