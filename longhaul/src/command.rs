@@ -12,6 +12,8 @@ mod wait;
 
 mod parked;
 
+mod why;
+
 mod config;
 mod explain;
 
@@ -43,6 +45,7 @@ Examples:
   longhaul start hello_sequence --id first --wait
   longhaul list --status failed
   longhaul history first -o jsonl | jq .kind
+  longhaul why first
 
 Exit codes: 0 = it went well, 1 = it did not, 2 = it was asked wrongly.";
 
@@ -56,6 +59,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Show what happened to an instance, event by event.
     History(history::HistoryArgs),
+    /// Say what an instance waits for, since when, and what would unblock it.
+    Why(why::WhyArgs),
     /// Wait until an instance has ended, and print its output.
     Wait(wait::WaitArgs),
     /// End an instance.
@@ -94,6 +99,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(args, &config, output).await,
         Command::Show(args) => show::run(args, &config, output).await,
         Command::History(args) => history::run(args, &config, output).await,
+        Command::Why(args) => why::run(args, &config, output).await,
         Command::Wait(args) => wait::run(args, &config, output).await,
         Command::Terminate(args) => terminate::run(args, &config, output).await,
         Command::Parked(command) => parked::run(command, &config, output).await,

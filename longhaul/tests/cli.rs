@@ -419,6 +419,37 @@ fn the_configuration_is_told_with_its_origins_and_without_its_secrets() {
 }
 
 #[test]
+fn an_instance_says_why_it_does_not_move() {
+    let bench = Bench::new();
+    bench.run(&["start", "hello_sequence", "--id", "poison"]).ends(0);
+    bench.run(&["why", "poison"]).prints(&[
+        "hello_sequence",
+        "Pending",
+        "waits for",
+        "unblocked by",
+        "on this directory",
+    ]);
+    let why = bench.json(&["why", "poison"]);
+    assert_eq!(why["waits"][0]["kind"], "hub_at_rest");
+    assert_eq!((&why["steps"], &why["owner"]), (&json!([]), &Value::Null));
+    bench.park("poison");
+    let why = bench.json(&["why", "poison"]);
+    let stuck = &why["waits"][1];
+    assert_eq!(
+        (&stuck["kind"], &stuck["code"]),
+        (&json!("stuck"), &json!("LH1110"))
+    );
+    assert_eq!(stuck["needs_a_person"], true);
+    assert!(
+        stuck["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("longhaul parked requeue poison")
+    );
+    bench.run(&["why", "nobody"]).fails(1, &["[LH1201]", "nobody"]);
+}
+
+#[test]
 fn nothing_parked_is_said_so() {
     let bench = Bench::new();
     bench.run(&["start", "a"]).ends(0);
