@@ -450,6 +450,42 @@ fn an_instance_says_why_it_does_not_move() {
 }
 
 #[test]
+fn the_doctor_looks_at_a_hub_in_a_directory_and_makes_none() {
+    let bench = Bench::new();
+    bench.run(&["doctor"]).fails(2, &["there is no directory hub"]);
+    bench.run(&["start", "hello_sequence", "--id", "poison"]).ends(0);
+    let well = bench.run(&["doctor", "--apart", "1ms"]);
+    well.prints(&["ok", "16 partitions", "1 pending"]);
+    assert!(well.stderr.contains("Hub default is well"), "{well:?}");
+    bench.park("poison");
+    let report = bench.json(&["doctor", "--apart", "1ms"]);
+    let checks = report["checks"].as_array().unwrap();
+    let parked = checks.iter().find(|check| check["check"] == "parked").unwrap();
+    assert_eq!(parked["verdict"], "warn");
+    let nowhere = [
+        "doctor",
+        "--redis-url",
+        "redis://:secret@127.0.0.1:1/",
+        "--amqp-url",
+        "amqp://a:secret@127.0.0.1:1",
+        "-o",
+        "json",
+    ];
+    let ran = bench.bare(&nowhere);
+    let report: Value = serde_json::from_str(&ran.ends(1).stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.map(|check| (&check["check"], &check["verdict"])).collect();
+    assert_eq!(
+        failed,
+        [
+            (&json!("store"), &json!("fail")),
+            (&json!("broker"), &json!("fail"))
+        ]
+    );
+    assert!(!ran.stdout.contains("secret"), "{ran:?}");
+}
+
+#[test]
 fn nothing_parked_is_said_so() {
     let bench = Bench::new();
     bench.run(&["start", "a"]).ends(0);

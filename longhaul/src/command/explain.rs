@@ -9,6 +9,8 @@ use clap::Args;
 use longhaul_shared::code::{self, Code};
 use serde_json::{Value, json};
 
+#[cfg(test)]
+pub(super) use self::pages::PAGES;
 use crate::output::{Output, Page, Table, Usage};
 
 #[derive(Args, Debug)]
