@@ -20,6 +20,8 @@ pub enum Binary {
     OrchestratorWorker,
     /// Hosts the activities of the samples.
     ActivityWorker,
+    /// The command line.
+    Longhaul,
 }
 
 impl Binary {
@@ -29,6 +31,7 @@ impl Binary {
         match self {
             Self::OrchestratorWorker => "orchestrator-worker",
             Self::ActivityWorker => "activity-worker",
+            Self::Longhaul => "longhaul",
         }
     }
 
@@ -113,6 +116,8 @@ fn build() -> anyhow::Result<PathBuf> {
             "longhaul-orchestrator-worker",
             "-p",
             "longhaul-activity-worker",
+            "-p",
+            "longhaul",
             "--features",
             "longhaul-orchestrator-worker/crash-points,longhaul-activity-worker/crash-points",
         ])
