@@ -411,8 +411,7 @@ impl fmt::Display for Reason {
                     Some((0, _)) => f.write_str(": no message waits there, so it is being run")?,
                     Some((ready, consumers)) => write!(
                         f,
-                        ": it is being run, or one of those of which {} for {consumers} consumers",
-                        messages(*ready)
+                        ": being run, or waiting there (messages waiting: {ready}, consumers: {consumers})"
                     )?,
                     None => {}
                 }

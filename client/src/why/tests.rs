@@ -248,7 +248,7 @@ fn a_task_that_nobody_serves_is_told_from_one_that_waits_its_turn_and_one_that_r
         "activity",
         80,
         false,
-        &["7 messages wait", "2 consumers", "start more"],
+        &["messages waiting: 7", "consumers: 2", "start more"],
     );
     check(
         &with(there(0, 2)),

@@ -50,7 +50,7 @@ pub(super) fn outbox(looks: &Looks) -> Check {
     Check::fail(
         NAME,
         format!(
-            "{stuck} of {} committed a while ago and not confirmed by RabbitMQ",
+            "at least {stuck} of {} committed a while ago and not confirmed by RabbitMQ",
             counted(held, "message")
         ),
         "Owners publish them every five seconds: look at their logs, at `rabbitmq-diagnostics alarms`, and whether every \
