@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use longhaul_shared::id::{Epoch, QueueName};
-use longhaul_shared::message::Publication;
-use longhaul_shared::port::{Broker, BrokerError, PublishError, Source, Subscription};
+use longhaul_shared::message::{Destination, Publication};
+use longhaul_shared::port::{
+    Broker, BrokerCondition, BrokerError, Depth, PublishError, Source, Subscription,
+};
 use tokio::sync::watch;
 
 /// A broker that remembers which sources have been subscribed to.
@@ -70,8 +72,12 @@ impl Broker for Watched {
         self.broker.withdraw_epoch(epoch).await
     }
 
-    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
-        self.broker.consumers(source).await
+    async fn depth(&self, destination: &Destination) -> Result<Option<Depth>, BrokerError> {
+        self.broker.depth(destination).await
+    }
+
+    fn condition(&self) -> BrokerCondition {
+        self.broker.condition()
     }
 
     fn connection_generation(&self) -> u64 {
