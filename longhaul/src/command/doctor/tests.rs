@@ -212,10 +212,13 @@ fn a_replicated_hub_needs_its_replica_and_no_sync_of_its_own() {
     assert_eq!(followed.verdict, Verdict::Ok, "{followed:?}");
 }
 
+/// A check, what it says, and what makes it say so.
+type Case = (&'static str, &'static [&'static str], fn(&mut Look));
+
 #[test]
 fn what_is_wrong_with_the_fleet_is_told_if_it_lasts() {
     let fail = Verdict::Fail;
-    let changes: [(&str, &[&str], fn(&mut Look)); 5] = [
+    let changes: [Case; 5] = [
         ("epoch", &["epoch 1"], |look| look.has_epoch = false),
         ("partitions", &["1 of 2", "001"], |look| look.leases[1] = None),
         ("partitions", &["1 of 2", "000"], |look| {
