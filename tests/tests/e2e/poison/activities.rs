@@ -97,7 +97,8 @@ async fn is_parked_and_requeued(site: &Site, poison: Activity<String, String>, s
     };
     assert_eq!((status, waiting_for), (Status::Running, expected));
     let why = site.client.why(&item.identity.key.instance).await.unwrap();
-    let remedy = why.waits[0].reason.remedy();
+    let first = why.waits.first().map(|wait| wait.reason.remedy());
+    let remedy = first.unwrap_or_default();
     assert!(
         remedy.contains(&format!("longhaul parked requeue {}", parked.id)),
         "{why:?}"
