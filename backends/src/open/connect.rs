@@ -126,6 +126,24 @@ pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Res
     })
 }
 
+/// Tries every server that the configuration names by itself, so that one that cannot be reached does not hide another.
+/// Returns what is wrong; nothing is kept open.
+///
+/// # Cancel safety
+/// Safe: it changes nothing.
+pub async fn unreachable(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Vec<OpenError> {
+    if config.store.kind != StoreKind::Fleet {
+        return Vec::new();
+    }
+    let (redis, rabbit) = futures::join!(open_redis(config, &runtime), open_rabbit(config, role, &runtime));
+    let mut wrong: Vec<OpenError> = redis.err().into_iter().collect();
+    match rabbit {
+        Ok(rabbit) => rabbit.shutdown().await,
+        Err(error) => wrong.push(error),
+    }
+    wrong
+}
+
 async fn open_redis(config: &Config, runtime: &Arc<dyn Runtime>) -> Result<Arc<RedisStore>, OpenError> {
     let redis = &config.redis;
     let settings = RedisConfig {
