@@ -9,6 +9,7 @@ mod packages;
 mod step;
 mod suite;
 mod tidy;
+mod yaml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Deserialize;
 
+use crate::yaml;
+
 /// The file that is tested.
 pub(crate) const COMPOSE: &str = "docker-compose.yml";
 
@@ -32,7 +34,9 @@ impl Compose {
     pub(crate) fn read(root: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(root.join(COMPOSE)).with_context(|| format!("cannot read {COMPOSE}"))?;
-        serde_saphyr::from_str(&text).with_context(|| format!("cannot understand {COMPOSE}"))
+        yaml::read(&text)
+            .and_then(|file| Ok(serde_json::from_value(file)?))
+            .with_context(|| format!("cannot understand {COMPOSE}"))
     }
 
     /// What has to be there before anything is built or started.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::prometheus::Prometheus;
+use crate::yaml;
 
 const DASHBOARDS: &str = "deploy/grafana/dashboards";
 const RULES: &str = "deploy/prometheus/rules";
@@ -122,7 +123,8 @@ fn of_dashboards(directory: &Path) -> anyhow::Result<Vec<Query>> {
 fn of_rules(directory: &Path) -> anyhow::Result<Vec<Query>> {
     let mut queries = Vec::new();
     for path in files(directory, "yml")? {
-        let rules: Rules = serde_saphyr::from_str(&std::fs::read_to_string(&path)?)
+        let rules: Rules = yaml::read(&std::fs::read_to_string(&path)?)
+            .and_then(|file| Ok(serde_json::from_value(file)?))
             .with_context(|| format!("cannot read {}", path.display()))?;
         for rule in rules.groups.into_iter().flat_map(|group| group.rules) {
             let named = rule.alert.or(rule.record).unwrap_or_default();

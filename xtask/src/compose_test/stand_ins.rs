@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use super::docker;
 use crate::packages;
 
-/// Says that an image is ours, and of what it was made.
+/// Says that an image is ours, and which.
 const LABEL: &str = "io.longhaul.stand-in";
 
 /// Below all stand-ins.
@@ -46,7 +46,7 @@ pub(crate) fn provide(root: &Path, image: &str) -> anyhow::Result<bool> {
     };
     provide_debian()?;
     if recipe == RUST {
-        provide_rust(root, image, there.as_deref())?;
+        provide_rust(root, image)?;
     } else {
         build(&root.join("xtask/stand-ins").join(recipe), image, recipe)?;
     }
@@ -104,9 +104,9 @@ fn provide_debian() -> anyhow::Result<()> {
 }
 
 /// This machine's own Rust, in an image.
-fn provide_rust(root: &Path, image: &str, label: Option<&str>) -> anyhow::Result<()> {
+fn provide_rust(root: &Path, image: &str) -> anyhow::Result<()> {
     let version = docker::output(&["rustc", "--version"])?;
-    if label == Some(&version) {
+    if docker::output(&["docker", "run", "--rm", image, "rustc", "--version"]).ok() == Some(version) {
         return Ok(());
     }
     let sysroot = docker::output(&["rustc", "--print", "sysroot"])?;
@@ -134,7 +134,7 @@ fn provide_rust(root: &Path, image: &str, label: Option<&str>) -> anyhow::Result
         root.join("xtask/stand-ins").join(RUST).join("Dockerfile"),
         context.path().join("Dockerfile"),
     )?;
-    build(context.path(), image, &version)
+    build(context.path(), image, RUST)
 }
 
 #[cfg(test)]
