@@ -92,12 +92,15 @@ impl Prometheus {
         }
     }
 
-    /// Exactly these replicas of a job are scraped, whatever their number: found by name, none listed anywhere.
+    /// From now on exactly these replicas of a job are scraped: found by name, none listed anywhere.
     pub(crate) fn wait_scraped(&self, job: &str, replicas: &[Container]) -> anyhow::Result<()> {
         let expected = instances(replicas);
         let what = format!("{} {job} scraped", expected.len());
+        // What was scraped before now may tell of a time before what was done to them.
+        let begun = self.number("time()")?;
+        let up = format!("up{{job=\"{job}\"}} == 1 and timestamp(up{{job=\"{job}\"}}) > {begun}");
         wait_until(&what, SCRAPED_WITHIN, || {
-            let up = self.by_instance(&format!("up{{job=\"{job}\"}} == 1"))?;
+            let up = self.by_instance(&up)?;
             let scraped: BTreeSet<String> = up.into_keys().collect();
             if scraped != expected {
                 bail!("Prometheus scrapes {scraped:?}, and there are {expected:?}");

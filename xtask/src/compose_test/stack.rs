@@ -130,16 +130,18 @@ impl<'a> Stack<'a> {
         println!("crash {}", container.name);
         let look = ["docker", "inspect", "--format", "{{.State.Pid}}", &container.id];
         let pid = docker::output(&look)?;
-        let kill = [
+        let kill = format!("kill -9 {pid}");
+        docker::output(&[
             "docker",
             "run",
             "--rm",
-            "--privileged",
             "--pid=host",
             "--user=root",
-            "--entrypoint=kill",
-        ];
-        docker::output(&[&kill, [stand_ins::LOAD, "-9", pid.as_str()].as_slice()].concat())?;
+            "--entrypoint=sh",
+            stand_ins::LOAD,
+            "-c",
+            &kill,
+        ])?;
         wait_until("it is started again", HEALTHY_WITHIN, || {
             let now = docker::output(&look)?;
             Ok((now != "0" && now != pid).then_some(()))
