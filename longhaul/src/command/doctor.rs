@@ -141,6 +141,8 @@ fn not_opened(error: &OpenError) -> Check {
     let name = match error {
         OpenError::Store { .. } => servers::STORE,
         OpenError::Broker { .. } => servers::BROKER,
+        OpenError::Tls { key, .. } if key.starts_with("amqp") => servers::BROKER,
+        OpenError::Tls { .. } => servers::STORE,
     };
     Check::error(name, error)
 }
