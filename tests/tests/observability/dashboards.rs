@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalogue::{files, read};
-use crate::rules;
+use crate::{promtool, rules};
 
 const DIRECTORY: &str = "deploy/grafana/dashboards";
 /// How many columns Grafana has.
@@ -181,6 +181,34 @@ fn the_overview_begins_with_what_may_be_stuck() {
     // On a screen of 1080 lines Grafana shows about 26 rows of the grid.
     let stuck = overview.drawn().take(10);
     assert!(stuck.map(|panel| panel.grid_pos.y + panel.grid_pos.h).max() <= Some(13));
+}
+
+/// What the figures and the time line of the Overview are worth, in their order.
+fn check_overview(series: &Value, eval_time: &str, figures: [u32; 8], lines: [u32; 7]) {
+    let (_, overview) = all().pop().unwrap();
+    let of = |kind: &'static str| {
+        let panels = overview.drawn().filter(move |panel| panel.kind == kind);
+        panels
+            .flat_map(|panel| &panel.targets)
+            .map(|target| target.expr.clone())
+    };
+    let mut values: Vec<(String, u32)> = of("state-timeline").zip(lines).collect();
+    // -1, nobody is there to tell, counts as 1.
+    values.extend(of("stat").map(|expr| format!("abs({expr})")).zip(figures));
+    assert_eq!(values.len(), figures.len() + lines.len());
+    promtool::check_values(series, eval_time, &values);
+}
+
+#[test]
+fn the_overview_is_green_when_nothing_is_wrong() {
+    check_overview(&rules::healthy_series(), "55m", [0; 8], [0; 7]);
+}
+
+#[test]
+fn the_overview_is_red_when_nobody_is_there_to_tell() {
+    // No worker is missing: there never was one.
+    let (figures, lines) = ([1, 1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 0, 1, 1]);
+    check_overview(&serde_json::json!([]), "5m", figures, lines);
 }
 
 #[test]

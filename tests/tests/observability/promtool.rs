@@ -5,8 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use longhaul_tests::servers::Program;
+use serde_json::{Value, json};
 
 use crate::catalogue::{files, workspace};
+
+const RULES: &str = "deploy/prometheus/rules";
 
 /// Runs it; fails the test with what it said if it is not content.
 fn promtool(words: &[&str], paths: &[&Path]) {
@@ -23,22 +26,43 @@ fn promtool(words: &[&str], paths: &[&Path]) {
 
 /// Whether every one of these expressions means something: as rules of a file that nobody keeps.
 pub(crate) fn check_expressions<'a>(expressions: impl Iterator<Item = &'a str>) {
-    let rules: Vec<serde_json::Value> = expressions
+    let rules: Vec<Value> = expressions
         .enumerate()
-        .map(|(at, expr)| serde_json::json!({ "record": format!("panel:number_{at}"), "expr": expr }))
+        .map(|(at, expr)| json!({ "record": format!("panel:number_{at}"), "expr": expr }))
         .collect();
     // JSON is YAML.
-    let file = serde_json::json!({ "groups": [{ "name": "panels", "rules": rules }] });
+    let file = json!({ "groups": [{ "name": "panels", "rules": rules }] });
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("panels.yml");
     std::fs::write(&path, file.to_string()).unwrap();
     promtool(&["check", "rules"], &[&path]);
 }
 
+/// Whether each of these expressions is worth this number, with the rules recorded, on the input series of a rule test.
+pub(crate) fn check_values(input_series: &Value, eval_time: &str, values: &[(String, u32)]) {
+    let expected: Vec<Value> = values
+        .iter()
+        .map(|(expr, value)| {
+            let samples = json!([{ "labels": "{}", "value": value }]);
+            // The sum of one series has no labels that would have to be told.
+            json!({ "expr": format!("sum({expr})"), "eval_time": eval_time, "exp_samples": samples })
+        })
+        .collect();
+    let case = json!({ "interval": "15s", "input_series": input_series, "promql_expr_test": expected });
+    let file = json!({ "rule_files": all_of(RULES), "evaluation_interval": "15s", "tests": [case] });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("values.yml");
+    std::fs::write(&path, file.to_string()).unwrap();
+    promtool(&["test", "rules"], &[&path]);
+}
+
 fn all_of(directory: &str) -> Vec<std::path::PathBuf> {
     let names = files(directory, ".yml");
     assert!(!names.is_empty(), "{directory} is empty");
-    names.iter().map(|name| workspace(directory).join(name)).collect()
+    names
+        .iter()
+        .map(|name| workspace(directory).join(name).canonicalize().unwrap())
+        .collect()
 }
 
 fn borrowed(paths: &[std::path::PathBuf]) -> Vec<&Path> {
@@ -47,7 +71,7 @@ fn borrowed(paths: &[std::path::PathBuf]) -> Vec<&Path> {
 
 #[test]
 fn prometheus_accepts_the_rules() {
-    let rules = all_of("deploy/prometheus/rules");
+    let rules = all_of(RULES);
     promtool(&["check", "rules", "--lint-fatal"], &borrowed(&rules));
 }
 

@@ -42,6 +42,8 @@ struct TestFile {
 #[derive(Deserialize)]
 struct Case {
     #[serde(default)]
+    input_series: Value,
+    #[serde(default)]
     alert_rule_test: Vec<AlertCase>,
 }
 
@@ -95,6 +97,12 @@ pub(crate) fn alerts() -> BTreeSet<String> {
 /// The names that the recording rules give.
 pub(crate) fn recorded() -> BTreeSet<String> {
     all().into_iter().filter_map(|rule| rule.record).collect()
+}
+
+/// The series of a fleet with which nothing is wrong.
+pub(crate) fn healthy_series() -> Value {
+    let file = yaml::<TestFile>("deploy/prometheus/tests/healthy.yml");
+    file.tests.into_iter().next().unwrap().input_series
 }
 
 #[test]
