@@ -14,8 +14,9 @@ use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Step};
 use longhaul_shared::{code, codec, limits};
 
-use crate::counters::{Counters, count};
+use crate::clock::HubClock;
 use crate::invoker::Invoker;
+use crate::metrics::{Metrics, Outcome};
 use crate::report::Reporter;
 use crate::run::{Ran, run};
 use crate::suspect::{Suspects, Vetted};
@@ -29,7 +30,8 @@ pub(crate) struct Host {
     pub(crate) ports: Ports,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) reporter: Reporter,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: HubClock,
     pub(crate) suspects: Suspects,
     /// How long one run may take that has no timeout of its own.
     pub(crate) attempt_max: Duration,
@@ -40,6 +42,7 @@ pub(crate) struct Host {
 /// # Cancel safety
 /// Dropping the future abandons the activity at its next await; the delivery comes again.
 pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Delivery, acker: Arc<dyn Acker>) {
+    let _slot = host.metrics.takes_slot();
     // 1. Receive: what cannot be read is set aside with the reason.
     let item = match codec::decode_work_item(&delivery.message.body) {
         Ok(item) => item,
@@ -67,7 +70,7 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
             }
         }
     } else {
-        count(&host.counters.not_hosted);
+        host.metrics.did_not_run(&item.name, Outcome::NotHosted);
         tracing::warn!(
             instance_id = %item.identity.key.instance, activity = %item.name, %queue,
             "[{}] this worker does not host the activity; it is sent again later", code::ACTIVITY_NOT_HOSTED
@@ -115,20 +118,23 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
             return Invoked::Poisonous { code, reason };
         }
     };
+    let waited = host.clock.now().map(|now| now.since(item.scheduled));
+    host.metrics.begun(&item.queue, waited, item.input.len());
+    let begun = host.ports.runtime.now();
     let ran = run(&host.ports.runtime, &host.invoker, item, host.attempt_max).await;
+    let took = host.ports.runtime.now().since(begun);
+    host.metrics.ran(&item.name, outcome_of(&ran), took);
     host.suspects.survived(&host.ports, item).await;
     match ran {
         Ran::Ended(Ok(output)) => {
-            count(&host.counters.completed);
+            host.metrics.returned(output.len());
             Invoked::Answered(TaskResult::Completed(output))
         }
         Ran::Ended(Err(failure)) => {
-            count(&host.counters.failed);
             tracing::info!(instance_id = %item.identity.key.instance, activity = %item.name, %failure, "activity failed");
             Invoked::Answered(TaskResult::Failed(failure))
         }
         Ran::Blocks(limit) => {
-            count(&host.counters.overran);
             let code = code::ACTIVITY_BLOCKS;
             let reason = format!(
                 "[{code}] activity {} has not returned within {limit:?} (activity.attempt_max) and does not await: \
@@ -138,7 +144,6 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
             Invoked::Poisonous { code, reason }
         }
         Ran::Overran(limit) => {
-            count(&host.counters.overran);
             let runs = item.overran.saturating_add(1);
             tracing::warn!(
                 instance_id = %item.identity.key.instance, activity = %item.name, runs,
@@ -155,6 +160,14 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
             );
             Invoked::Poisonous { code, reason }
         }
+    }
+}
+
+const fn outcome_of(ran: &Ran) -> Outcome {
+    match ran {
+        Ran::Ended(Ok(_)) => Outcome::Completed,
+        Ran::Ended(Err(_)) => Outcome::Failed,
+        Ran::Overran(_) | Ran::Blocks(_) => Outcome::Overran,
     }
 }
 
@@ -185,7 +198,8 @@ async fn set_aside(host: &Host, item: &WorkItem, delivery: &Delivery, code: Code
         instance_id = %item.identity.key.instance, activity = %item.name,
         "{reason}; the task is parked: longhaul parked requeue {}", item.identity.parked_id()
     );
-    count(&host.counters.parked);
+    host.metrics.did_not_run(&item.name, Outcome::Parked);
+    host.metrics.parked(code);
     let fresh = WorkItem {
         resent: false,
         overran: 0,
@@ -208,7 +222,7 @@ async fn park(host: &Host, queue: QueueName, delivery: &Delivery, error: &codec:
         _ => code::MESSAGE_UNREADABLE,
     };
     tracing::warn!(%queue, %error, "a work item is parked");
-    count(&host.counters.parked);
+    host.metrics.parked(code);
     let origin = Destination::Work(queue);
     let now = host.ports.store.time().await.unwrap_or_default();
     let message = delivery.message.clone();

@@ -4,16 +4,17 @@
 //! Read `attempt` first: receive, vet, invoke, report, acknowledge, from top to bottom.
 
 mod attempt;
+mod clock;
 mod invoker;
 mod report;
 mod run;
 mod suspect;
 
-mod counters;
+mod metrics;
 mod settings;
 mod worker;
 
-pub use counters::{Counters, Snapshot};
 pub use invoker::{Invoker, LocalInvoker};
+pub use metrics::Metrics;
 pub use settings::Settings;
 pub use worker::ActivityWorker;

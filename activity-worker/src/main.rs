@@ -12,13 +12,15 @@ use std::time::Duration;
 use futures::future::FutureExt;
 use longhaul_activity_worker::{ActivityWorker, Settings};
 use longhaul_backends::config::{ActivitySection, CommandLine, Config, ConfigError, Sources, help};
-use longhaul_backends::open::{Role, open};
+use longhaul_backends::open::{Role, open, show};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_shared::port::{Runtime, Source};
+use longhaul_telemetry::{Health, Program, probe};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_NAME");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const ABOUT: &str = "Hosts activities: receives work items, runs them and reports their results.";
 const SECTIONS: [&str; 6] = ["hub", "amqp", "redis", "store", "activity", "log"];
 
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     let flags = match CommandLine::parse(arguments) {
         Ok(CommandLine::Run(flags)) => flags,
         Ok(CommandLine::Help) => return answer(&help(PROGRAM, ABOUT, &SECTIONS)),
-        Ok(CommandLine::Version) => return answer(&format!("{PROGRAM} {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(CommandLine::Version) => return answer(&format!("{PROGRAM} {VERSION}\n")),
+        Ok(CommandLine::Probe(url)) => return ask(&url),
         Err(error) => return misconfigured(&error),
     };
     let config = match Sources::of_process(flags).and_then(Config::load) {
@@ -79,9 +82,30 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
         opened = open(config, Role::Client, Arc::clone(&runtime)) => opened?,
     };
     let settings = settings(&config.activity);
-    let queues = settings.queues.iter().cloned().map(Source::Work).collect();
-    let consuming = opened.consuming(queues);
+    let queues: Vec<_> = settings.queues.iter().cloned().map(Source::Work).collect();
+    let consuming = opened.consuming(queues.clone());
     let worker = ActivityWorker::new(opened.ports.clone(), longhaul_examples::activities(), settings);
+    let checks = opened.checks(queues);
+    let program = Program::new("activity", VERSION, move || Health { checks: checks() })?;
+    worker.metrics().register(program.registry())?;
+    opened.register(program.registry())?;
+    let _watched = show(
+        &program,
+        config,
+        "activity.listen",
+        config.activity.listen,
+        &runtime,
+    )
+    .await?;
+    let drains = program.clone();
+    let _draining = runtime.spawn("draining", {
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            drains.drains();
+        }
+        .boxed()
+    });
     let _ready = runtime.spawn(
         "ready",
         async move {
@@ -121,6 +145,22 @@ fn settings(section: &ActivitySection) -> Settings {
         concurrency: section.concurrency,
         attempt_max: section.attempt_max,
         drain_max: section.drain_max,
+        sample_every: section.sample_every,
+    }
+}
+
+/// Asks a page of a running program: for the health check of its container.
+fn ask(url: &str) -> ExitCode {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = tokio
+        .map_err(anyhow::Error::from)
+        .and_then(|tokio| Ok(tokio.block_on(probe(url))?));
+    match asked {
+        Ok(page) => answer(&page),
+        Err(error) => {
+            last_words(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

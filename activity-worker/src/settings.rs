@@ -18,6 +18,9 @@ pub struct Settings {
     pub attempt_max: Duration,
     /// How long a shutdown waits for running activities; those that are not done then run again elsewhere.
     pub drain_max: Duration,
+    /// How often the store is asked for its time, by which it is measured how long work items waited. Zero = never,
+    /// for a worker that nobody watches.
+    pub sample_every: Duration,
 }
 
 impl Default for Settings {
@@ -27,6 +30,7 @@ impl Default for Settings {
             concurrency: 64,
             attempt_max: Duration::from_secs(15 * 60),
             drain_max: Duration::from_secs(10),
+            sample_every: Duration::from_secs(5),
         }
     }
 }

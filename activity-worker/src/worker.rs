@@ -13,8 +13,9 @@ use longhaul_shared::port::{BrokerError, Delays, Ports, Source, Subscription, wi
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{Host, attempt};
-use crate::counters::Counters;
+use crate::clock::HubClock;
 use crate::invoker::{Invoker, LocalInvoker};
+use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::suspect::Suspects;
@@ -30,7 +31,7 @@ pub struct ActivityWorker {
     ports: Ports,
     settings: Settings,
     invoker: Arc<dyn Invoker>,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
 }
 
 impl ActivityWorker {
@@ -47,14 +48,14 @@ impl ActivityWorker {
             ports,
             settings,
             invoker,
-            counters: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
-    /// What the worker has done since it started.
+    /// What the worker measures, to be registered where it is to be seen.
     #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Runs until `shutdown`: then it finishes what runs, reports it, and returns. It outlasts every failure of
@@ -67,16 +68,22 @@ impl ActivityWorker {
             ports,
             settings,
             invoker,
-            counters,
+            metrics,
         } = self;
         tracing::info!(queues = ?settings.queues, concurrency = settings.concurrency, hosts = ?invoker.hosts(), "activity worker starts");
+        let slots = settings.queues.len() * usize::from(settings.concurrency);
+        metrics.may_run(slots);
+        let (clock, setting) = HubClock::new(&ports, settings.sample_every);
+        let setting =
+            (!settings.sample_every.is_zero()).then(|| ports.runtime.spawn("clock", Box::pin(setting)));
         let (reporter, reporting) = Reporter::new(ports.clone());
         let mut reporting = ports.runtime.spawn("reporter", Box::pin(reporting));
         let host = Arc::new(Host {
             ports: ports.clone(),
             invoker,
             reporter,
-            counters,
+            metrics,
+            clock,
             suspects: Suspects::default(),
             attempt_max: settings.attempt_max,
         });
@@ -97,6 +104,7 @@ impl ActivityWorker {
             tracing::debug!("what was counted stays so for now");
         }
         drop(host);
+        drop(setting);
         if within(&ports.runtime, settings.drain_max, reporting.join())
             .await
             .is_err()

@@ -32,7 +32,7 @@ pub use sections::{
     ActivitySection, AmqpSection, Config, HubSection, LogSection, OrchestratorSection, RedisSection,
     SECTIONS, StoreSection,
 };
-pub use setting::{LogFormat, StoreKind};
+pub use setting::{Listen, LogFormat, StoreKind};
 pub use sources::{CONFIG_VARIABLE, ConfigFile, FILE_NAME, Flags, Sources};
 pub use units::ByteSize;
 pub use url::{AmqpUrl, RedisUrl};

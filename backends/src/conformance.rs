@@ -207,6 +207,15 @@ macro_rules! store_conformance {
                 an_unparked_message_is_gone,
                 parking_is_bounded,
             }
+            insight {
+                a_census_counts_instances_by_status,
+                a_census_answers_in_the_order_asked,
+                a_census_tells_what_is_overdue,
+                a_census_counts_messages_and_timers,
+                a_census_changes_nothing,
+                who_lives_can_be_asked_by_anybody,
+                a_store_tells_what_it_is,
+            }
             load {
                 answers_stand_in_the_order_asked,
                 a_load_belongs_to_one_moment,
@@ -253,9 +262,11 @@ macro_rules! broker_conformance {
                 a_stale_acker_has_no_effect,
                 acks_in_any_order_count,
             }
-            consumers {
+            depth {
                 consumers_are_counted,
-                a_missing_queue_has_no_consumers_to_count,
+                waiting_messages_are_counted,
+                a_missing_queue_has_no_depth,
+                a_broker_tells_how_it_stands,
             }
             epoch {
                 a_marker_is_there_once_declared,

@@ -15,6 +15,7 @@ mod disk;
 mod memory;
 
 mod attempts;
+mod census;
 mod commit;
 mod duties;
 mod hub;
@@ -39,7 +40,7 @@ use broker::EmbeddedBroker;
 use clock::HubClock;
 use disk::Disk;
 use memory::Memory;
-use store::EmbeddedStore;
+use store::{EmbeddedStore, Place};
 
 /// A hub in this process. Cheap to clone; the hub closes when the last clone and the last port are dropped.
 #[derive(Clone)]
@@ -61,7 +62,7 @@ impl Embedded {
     pub fn in_memory_with_clock(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>) -> Self {
         let clock = Arc::new(HubClock::new(clock));
         let engine = Arc::new(Memory::new(Arc::clone(&clock)));
-        let store = EmbeddedStore::new(engine, clock, Arc::clone(&runtime), "memory".to_owned());
+        let store = EmbeddedStore::new(engine, clock, Arc::clone(&runtime), Place::Memory);
         Self::with_store(store, runtime)
     }
 
@@ -90,8 +91,8 @@ impl Embedded {
     ) -> Result<Self, StoreError> {
         let clock = Arc::new(HubClock::new(clock));
         let engine = Arc::new(Disk::open(dir, Arc::clone(&clock))?);
-        let address = dir.display().to_string();
-        let store = EmbeddedStore::new(engine, clock, Arc::clone(&runtime), address);
+        let place = Place::Directory(dir.display().to_string());
+        let store = EmbeddedStore::new(engine, clock, Arc::clone(&runtime), place);
         store.recognize()?;
         Ok(Self::with_store(store, runtime))
     }

@@ -1,6 +1,7 @@
 //! Owns what stands behind the ports: RabbitMQ, Redis, the embedded store, and the real clock.
 //! Never decides anything about an orchestration.
 
+pub mod metered;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 pub mod runtime;

@@ -3,9 +3,11 @@
 
 mod connect;
 mod error;
-mod watched;
+mod health;
+mod show;
 
 pub use connect::{Opened, open};
 pub use error::OpenError;
+pub use show::{ListenError, show};
 
 pub use crate::rabbitmq::Role;

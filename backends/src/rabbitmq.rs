@@ -23,8 +23,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longhaul_shared::id::{Epoch, HubName, QueueName};
-use longhaul_shared::message::Publication;
-use longhaul_shared::port::{Broker, BrokerError, PublishError, Runtime, Source, Subscription};
+use longhaul_shared::message::{Destination, Publication};
+use longhaul_shared::port::{
+    Broker, BrokerCondition, BrokerError, Depth, PublishError, Runtime, Source, Subscription,
+};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -244,17 +246,28 @@ impl Broker for RabbitBroker {
         epoch::withdraw(&*self.consuming.link().await?, &self.topology, epoch).await
     }
 
-    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
+    async fn depth(&self, destination: &Destination) -> Result<Option<Depth>, BrokerError> {
         let link = self.consuming.link().await?;
         let channel = link.channel().await?;
-        match topology::look_for(&link, &channel, &self.topology.queue(&source.destination())).await {
-            Ok(consumers) => {
+        match topology::look_for(&link, &channel, &self.topology.queue(destination)).await {
+            Ok(depth) => {
                 link.close_channel(&channel).await;
-                Ok(Some(consumers))
+                Ok(Some(depth))
             }
             // The channel is gone.
             Err(BrokerError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    fn condition(&self) -> BrokerCondition {
+        BrokerCondition {
+            kind: "rabbitmq",
+            // lapin keeps what the server says of itself to itself.
+            version: None,
+            is_connected: self.disconnected().is_none(),
+            is_blocked: self.blocked().is_some(),
+            unconfirmed: self.publisher.unconfirmed(),
         }
     }
 

@@ -18,7 +18,9 @@ mod safety;
 mod row;
 
 mod attempts;
+mod census;
 mod commit;
+mod condition;
 mod create;
 mod forget;
 mod history;

@@ -14,6 +14,7 @@ mod parked;
 
 mod config;
 mod explain;
+mod metrics;
 
 mod demo;
 mod dev;
@@ -65,6 +66,8 @@ enum Command {
     Parked(parked::ParkedCommand),
     /// Tell what an error code means and what to do about it.
     Explain(explain::ExplainArgs),
+    /// List what the workers measure.
+    Metrics,
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -83,6 +86,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
     if let Command::Explain(args) = &cli.command {
         return explain::run(args, output);
     }
+    if matches!(cli.command, Command::Metrics) {
+        return metrics::run(output);
+    }
     let config = cli.hub.config()?;
     let voice = match &cli.command {
         Command::Dev(_) => Voice::Server,
@@ -98,6 +104,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Terminate(args) => terminate::run(args, &config, output).await,
         Command::Parked(command) => parked::run(command, &config, output).await,
         Command::Explain(args) => explain::run(&args, output),
+        Command::Metrics => metrics::run(output),
         Command::Config(command) => config::run(&command, &config, output),
         Command::Dev(args) => dev::run(args, config, output).await,
         Command::Demo(args) => demo::run(args, config, output).await,

@@ -17,7 +17,7 @@ use longhaul_shared::id::{LeaseToken, MessageId, PartitionId};
 use longhaul_shared::port::{Delays, Ports, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::counters::Counters;
+use crate::metrics::Metrics;
 use crate::read::Unreadable;
 
 /// Most commits sent to the store at once.
@@ -73,13 +73,13 @@ impl Committer {
     /// A handle and the loop behind it, to be run as a task.
     pub(crate) fn new(
         ports: Ports,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
         forget_after: Duration,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (requests, inbox) = mpsc::channel(QUEUE_MAX);
         let committing = Loop {
             ports,
-            counters,
+            metrics,
             forget_after,
             inbox,
             waiting: VecDeque::new(),
@@ -144,7 +144,7 @@ impl Committer {
 
 struct Loop {
     ports: Ports,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
     forget_after: Duration,
     inbox: mpsc::Receiver<Request>,
     waiting: VecDeque<(TurnCommit, Answer)>,
@@ -218,9 +218,9 @@ impl Loop {
             for commit in &mut commits {
                 self.attach_confirmed(commit);
             }
-            let (ports, counters) = (self.ports.clone(), Arc::clone(&self.counters));
+            let (ports, metrics) = (self.ports.clone(), Arc::clone(&self.metrics));
             self.writing
-                .push(Box::pin(write(ports, counters, commits, answers)));
+                .push(Box::pin(write(ports, metrics, commits, answers)));
         }
     }
 
@@ -256,12 +256,7 @@ async fn forget(ports: &Ports, partition: PartitionId, token: &LeaseToken, messa
     }
 }
 
-async fn write(
-    ports: Ports,
-    counters: Arc<Counters>,
-    mut commits: Vec<TurnCommit>,
-    mut answers: Vec<Answer>,
-) {
+async fn write(ports: Ports, metrics: Arc<Metrics>, mut commits: Vec<TurnCommit>, mut answers: Vec<Answer>) {
     let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let outcomes = ports.store.commit(commits.clone()).await;
@@ -270,7 +265,7 @@ async fn write(
         for ((commit, answer), outcome) in commits.into_iter().zip(answers).zip(outcomes) {
             match outcome {
                 Ok(outcome) => {
-                    count(&counters, outcome);
+                    metrics.commit_answered(outcome);
                     // A turn that was abandoned meanwhile does not listen any more.
                     let _ = answer.send(Ok(outcome));
                 }
@@ -292,15 +287,6 @@ async fn write(
         }
         (commits, answers) = unsettled.into_iter().unzip();
         ports.runtime.sleep(delay).await;
-    }
-}
-
-fn count(counters: &Counters, outcome: CommitOutcome) {
-    match outcome {
-        CommitOutcome::Applied => counters.commits.one(),
-        CommitOutcome::Duplicate => counters.commits_repeated.one(),
-        CommitOutcome::Conflict => counters.conflicts.one(),
-        CommitOutcome::Fenced => counters.fenced.one(),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::gather::{Gather, Input, Receipt, Work};
+use crate::metrics::Slot;
 use crate::relay::Unsent;
 use crate::session::{Session, Sessions};
 use crate::suspect::Alone;
@@ -352,8 +353,8 @@ impl Dispatch {
         );
         let host = Arc::clone(&self.host);
         self.running.push(Box::pin(async move {
+            host.metrics.parked(&parked.origin, code);
             host.ports.park(parked).await;
-            host.counters.control_parked.one();
             acker.ack(delivery.tag);
             Done::Nothing
         }));
@@ -367,7 +368,8 @@ impl Dispatch {
 
     fn offer(&mut self, partition: PartitionId, instance: InstanceId, input: Input) {
         if self.serves(partition) {
-            self.gather.offer(partition, instance, input);
+            let now = self.host.ports.runtime.now();
+            self.gather.offer(partition, instance, input, now);
         }
     }
 
@@ -468,8 +470,8 @@ impl Dispatch {
         for step in turned.inline {
             self.run_inline(partition, turned.session.as_ref(), step, Arc::clone(&last_one));
         }
-        if let Some(session) = turned.session {
-            self.sessions.put(session);
+        if turned.session.is_some_and(|session| self.sessions.put(session)) {
+            self.host.metrics.session_evicted();
         }
         self.finish_leaving(partition);
     }
@@ -577,10 +579,11 @@ impl Dispatch {
                     return;
                 }
                 held.timers.answered(due.len(), next);
+                let came = self.host.ports.runtime.now();
                 for timer in due {
                     let instance = timer.key.instance.clone();
-                    self.gather
-                        .offer(partition, instance, Input::Timer { timer, now });
+                    let input = Input::Timer { timer, now };
+                    self.gather.offer(partition, instance, input, came);
                 }
             }
             Err(error) => {
@@ -591,6 +594,11 @@ impl Dispatch {
     }
 
     fn look_for_ready(&mut self) {
+        let turns_max = self.host.settings.turns_max;
+        self.host.metrics.slots(Slot::Turns, self.turns, turns_max);
+        let (replays, replays_max) = (self.host.replays.running(), self.host.settings.replays_max);
+        self.host.metrics.slots(Slot::Replays, replays, replays_max);
+        self.host.metrics.sessions(self.sessions.len());
         let partitions: Vec<_> = self.held.keys().copied().collect();
         for partition in partitions {
             self.look_into(partition, self.host.settings.sweep_age);

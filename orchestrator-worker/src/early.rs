@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use longhaul_shared::id::{LeaseToken, PartitionId, WorkerId};
-use longhaul_shared::port::{HeldLease, Monotonic, Ports, Source, StoreError, WorkerRow, within};
+use longhaul_shared::message::Destination;
+use longhaul_shared::port::{HeldLease, Monotonic, Ports, StoreError, WorkerRow, within};
 
 use crate::rank::{heir_of, owner_of};
 use crate::settings::Settings;
@@ -300,11 +301,11 @@ async fn see(ports: &Ports, partition: PartitionId, held: HeldLease, is_trusted:
     let asked = ports.runtime.now();
     let mut consumers = None;
     if is_trusted && held.consuming && !held.expires_in.is_zero() {
-        let source = Source::Control(partition);
-        let count = ports.broker.consumers(&source);
+        let control = Destination::Control(partition);
+        let depth = ports.broker.depth(&control);
         // A queue that is not there, a broker that does not answer: neither says that the holder is gone.
-        consumers = match within(&ports.runtime, COUNT_WITHIN, count).await {
-            Ok(Ok(count)) => count,
+        consumers = match within(&ports.runtime, COUNT_WITHIN, depth).await {
+            Ok(Ok(depth)) => depth.map(|depth| depth.consumers),
             Ok(Err(_)) | Err(_) => None,
         };
     }

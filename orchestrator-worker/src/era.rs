@@ -12,7 +12,7 @@ use std::time::Duration;
 use longhaul_shared::id::{Epoch, QueueName};
 use longhaul_shared::message::Destination;
 use longhaul_shared::port::{
-    BrokerError, Era, HubInfo, HubSettings, Monotonic, Ports, Pulse, Source, StoreError, StoreRun,
+    BrokerError, Era, HubInfo, HubSettings, Monotonic, Ports, Pulse, StoreError, StoreRun,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -321,12 +321,12 @@ impl Eras {
         let works = self.task_queues().cloned().map(Destination::Work);
         let queues: BTreeSet<_> = works.chain(self.suspected.iter().cloned()).collect();
         let mut missing = Vec::new();
-        for source in queues.into_iter().filter_map(source_of) {
-            if self.ports.broker.consumers(&source).await?.is_none() {
-                missing.push(source);
+        for queue in queues.into_iter().filter(holds_accepted_work) {
+            if self.ports.broker.depth(&queue).await?.is_none() {
+                missing.push(queue);
             }
         }
-        if self.ports.broker.consumers(&Source::Intake).await?.is_none() {
+        if self.ports.broker.depth(&Destination::Intake).await?.is_none() {
             tracing::warn!(
                 "the intake queue is gone, with the starts in it that nobody has accepted; it is declared again"
             );
@@ -336,9 +336,9 @@ impl Eras {
             return Ok(false);
         }
         self.ports.runtime.sleep(MISSING_FOR).await;
-        for source in missing {
-            if self.ports.broker.consumers(&source).await?.is_none() {
-                tracing::warn!(?source, "a queue is gone that was declared");
+        for queue in missing {
+            if self.ports.broker.depth(&queue).await?.is_none() {
+                tracing::warn!(?queue, "a queue is gone that was declared");
                 return Ok(true);
             }
         }
@@ -346,11 +346,10 @@ impl Eras {
     }
 }
 
-/// Where what an accepted instance waits for may be.
-fn source_of(destination: Destination) -> Option<Source> {
-    match destination {
-        Destination::Control(partition) => Some(Source::Control(partition)),
-        Destination::Work(queue) => Some(Source::Work(queue)),
-        Destination::Intake | Destination::Dead => None,
+/// Whether what an accepted instance waits for may be in it.
+fn holds_accepted_work(queue: &Destination) -> bool {
+    match queue {
+        Destination::Control(_) | Destination::Work(_) => true,
+        Destination::Intake | Destination::Dead => false,
     }
 }

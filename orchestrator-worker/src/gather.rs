@@ -9,7 +9,7 @@ use longhaul_shared::failure::Failure;
 use longhaul_shared::id::{ExecutionKey, InstanceId, PartitionId, TaskId};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Acker, DeliveryTag, DueTimer};
+use longhaul_shared::port::{Acker, DeliveryTag, DueTimer, Monotonic};
 use longhaul_shared::time::Timestamp;
 
 use crate::mutant::{Broken, is_broken};
@@ -74,12 +74,15 @@ pub(crate) struct Work {
     pub(crate) instance: InstanceId,
     pub(crate) partition: PartitionId,
     pub(crate) inputs: Vec<Input>,
+    /// When the first of them came.
+    pub(crate) since: Monotonic,
 }
 
 #[derive(Default)]
 struct Mailbox {
     partition: PartitionId,
     inputs: Vec<Input>,
+    since: Monotonic,
     running: bool,
 }
 
@@ -92,10 +95,19 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Adds an input for an instance.
-    pub(crate) fn offer(&mut self, partition: PartitionId, instance: InstanceId, input: Input) {
+    /// Adds an input for an instance, which comes now.
+    pub(crate) fn offer(
+        &mut self,
+        partition: PartitionId,
+        instance: InstanceId,
+        input: Input,
+        now: Monotonic,
+    ) {
         let mailbox = self.mailboxes.entry(instance.clone()).or_default();
         mailbox.partition = partition;
+        if mailbox.inputs.is_empty() {
+            mailbox.since = now;
+        }
         if mailbox.inputs.is_empty() && (!mailbox.running || is_broken(Broken::TwoTurnsAtOnce)) {
             self.waiting.push_back(instance);
         }
@@ -119,6 +131,7 @@ impl Gather {
                     instance,
                     partition: mailbox.partition,
                     inputs,
+                    since: mailbox.since,
                 });
             }
         }
@@ -175,6 +188,8 @@ mod tests {
         }
     }
 
+    const NOW: Monotonic = Monotonic(std::time::Duration::ZERO);
+
     fn id(text: &str) -> InstanceId {
         InstanceId::new(text).unwrap()
     }
@@ -201,14 +216,14 @@ mod tests {
     #[test]
     fn an_instance_has_one_turn_at_a_time_and_another_for_what_came_meanwhile() {
         let mut gather = Gather::default();
-        gather.offer(PartitionId(0), id("a"), Input::Look);
-        gather.offer(PartitionId(0), id("a"), Input::Look);
+        gather.offer(PartitionId(0), id("a"), Input::Look, NOW);
+        gather.offer(PartitionId(0), id("a"), Input::Look, NOW);
         assert_eq!(
             gather.begin_next().unwrap().inputs.len(),
             1,
             "a second look adds nothing"
         );
-        gather.offer(PartitionId(0), id("a"), Input::Look);
+        gather.offer(PartitionId(0), id("a"), Input::Look, NOW);
         assert!(gather.begin_next().is_none(), "its turn is in progress");
         gather.end(&id("a"));
         assert!(gather.begin_next().is_some());
@@ -219,8 +234,8 @@ mod tests {
     #[test]
     fn a_lost_partition_leaves_nothing_waiting() {
         let mut gather = Gather::default();
-        gather.offer(PartitionId(0), id("a"), Input::Look);
-        gather.offer(PartitionId(1), id("b"), Input::Look);
+        gather.offer(PartitionId(0), id("a"), Input::Look, NOW);
+        gather.offer(PartitionId(1), id("b"), Input::Look, NOW);
         gather.drop_waiting(PartitionId(0));
         assert_eq!(gather.begin_next().unwrap().instance, id("b"));
         assert!(gather.begin_next().is_none());

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::HubClock;
-use crate::counters::Counters;
+use crate::metrics::{Metrics, Taken};
 
 /// Delays between attempts while the store or the broker takes nothing.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ pub(crate) struct Intake {
     pub(crate) partitions: u16,
     pub(crate) prefetch: u16,
     pub(crate) clock: Arc<HubClock>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The body of a start message, as JSON or msgpack. Unknown fields are an error: a misspelt one must not be
@@ -135,8 +135,8 @@ impl Intake {
         self.ports.runtime.reached(Step::IntakeReceived);
         let instance = start.id.clone();
         match self.create(start).await {
-            Ok(Created::New) => self.counters.intake_started.one(),
-            Ok(Created::Repeated(_)) => self.counters.intake_repeated.one(),
+            Ok(Created::New) => self.metrics.intake(Taken::Started),
+            Ok(Created::Repeated(_)) => self.metrics.intake(Taken::Repeated),
             Ok(Created::Taken { by, status }) => {
                 let refusal = Refusal::new(
                     code::START_ID_TAKEN,
@@ -203,7 +203,8 @@ impl Intake {
             message,
         );
         self.ports.park(parked).await;
-        self.counters.intake_parked.one();
+        self.metrics.intake(Taken::Parked);
+        self.metrics.parked(&Destination::Intake, refusal.code);
     }
 }
 

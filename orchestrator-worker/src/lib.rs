@@ -11,6 +11,7 @@ mod admit;
 mod decide;
 mod gather;
 mod ledger;
+mod leftovers;
 mod read;
 mod session;
 mod suspect;
@@ -32,18 +33,19 @@ mod ownership;
 mod rank;
 mod rebuild;
 mod replay;
+mod sampler;
 mod timer_pump;
 mod weight;
 
 pub mod mutant;
 
-mod counters;
+mod metrics;
 mod settings;
 mod worker;
 
-pub use counters::{Counters, Snapshot};
 pub use executor::{Executed, Execution, Executor, Refused, Warm};
 pub use local_executor::{LocalExecutor, Threads};
+pub use metrics::Metrics;
 pub use settings::Settings;
 pub use worker::{OrchestratorWorker, WorkerError};
 

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use futures::future::FutureExt;
 use longhaul_backends::config::{CommandLine, Config, ConfigError, OrchestratorSection, Sources, help};
-use longhaul_backends::open::{Role, open};
+use longhaul_backends::open::{Role, open, show};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_orchestrator_worker::{OrchestratorWorker, Settings};
 use longhaul_shared::port::{Runtime, Source};
+use longhaul_telemetry::{Health, Program, probe};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_NAME");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const ABOUT: &str =
     "Hosts orchestrations: owns partitions of a hub, runs turns, commits them and sends what they want.";
 const SECTIONS: [&str; 6] = ["hub", "amqp", "redis", "store", "orchestrator", "log"];
@@ -32,7 +34,8 @@ fn main() -> ExitCode {
     let flags = match CommandLine::parse(arguments) {
         Ok(CommandLine::Run(flags)) => flags,
         Ok(CommandLine::Help) => return answer(&help(PROGRAM, ABOUT, &SECTIONS)),
-        Ok(CommandLine::Version) => return answer(&format!("{PROGRAM} {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(CommandLine::Version) => return answer(&format!("{PROGRAM} {VERSION}\n")),
+        Ok(CommandLine::Probe(url)) => return ask(&url),
         Err(error) => return misconfigured(&error),
     };
     let config = match Sources::of_process(flags).and_then(Config::load) {
@@ -79,6 +82,28 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
         settings(&config.orchestrator),
     )?
     .hub_settings(opened.hub_settings);
+    let metrics = worker.metrics();
+    let checks = opened.checks(vec![Source::Intake]);
+    let program = Program::new("orchestrator", VERSION, move || Health { checks: checks() })?;
+    metrics.register(program.registry())?;
+    opened.register(program.registry())?;
+    let drains = program.clone();
+    let _watched = show(
+        &program,
+        config,
+        "orchestrator.listen",
+        config.orchestrator.listen,
+        &runtime,
+    )
+    .await?;
+    let _draining = runtime.spawn("draining", {
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            drains.drains();
+        }
+        .boxed()
+    });
     let consuming = opened.consuming(vec![Source::Intake]);
     let _ready = runtime.spawn(
         "ready",
@@ -134,6 +159,22 @@ fn settings(section: &OrchestratorSection) -> Settings {
         stall_after: section.stall_after,
         retry_first: section.retry_first,
         retry_max: section.retry_max,
+        sample_every: section.sample_every,
+    }
+}
+
+/// Asks a page of a running program: for the health check of its container.
+fn ask(url: &str) -> ExitCode {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = tokio
+        .map_err(anyhow::Error::from)
+        .and_then(|tokio| Ok(tokio.block_on(probe(url))?));
+    match asked {
+        Ok(page) => answer(&page),
+        Err(error) => {
+            last_words(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

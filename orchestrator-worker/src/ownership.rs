@@ -15,15 +15,15 @@ use longhaul_shared::id::{LeaseToken, PartitionId};
 use longhaul_shared::port::{
     Delays, Era, LeaseOutcome, LeaseRenewal, LeaseWish, Monotonic, Ports, Step, TaskHandle, WorkerRow, within,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::consumer::Consumer;
-use crate::counters::Counters;
 use crate::dispatch::{Event, FencedNotice};
 use crate::early::{Abandoned, Early};
 use crate::era::{Losses, Missing};
+use crate::metrics::{LeaseChange, Metrics};
 use crate::rank::owner_of;
 use crate::rebuild::Rebuild;
 use crate::relay::{Relay, Unsent};
@@ -44,8 +44,10 @@ pub(crate) struct Ownership {
     pub(crate) committer: Committer,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) fenced: mpsc::UnboundedReceiver<FencedNotice>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) owned: BTreeMap<PartitionId, Owned>,
+    /// Tells the sampler what is owned.
+    pub(crate) sampled: watch::Sender<Vec<PartitionId>>,
     pub(crate) live: Vec<WorkerRow>,
     pub(crate) losses: Losses,
     pub(crate) missing: Missing,
@@ -139,6 +141,7 @@ impl Ownership {
             .await
         {
             Ok(kept) => {
+                self.metrics.leases_renewed(self.ports.runtime.now().since(asked));
                 for ((partition, consuming), kept) in partitions.into_iter().zip(kept) {
                     if kept {
                         self.extend(partition, asked, consuming);
@@ -199,7 +202,8 @@ impl Ownership {
             return;
         };
         tracing::warn!(%partition, "partition lost: {why}");
-        self.counters.lost.one();
+        self.metrics.lease_changed(LeaseChange::Lost);
+        self.tell_owned();
         // The loop ends only after this task.
         let _ = self.events.send(Event::Lost { partition }).await;
         self.committer.disown(partition).await;
@@ -259,7 +263,7 @@ impl Ownership {
             } = abandoned;
             if early.is_some() {
                 tracing::warn!(%partition, %holder, "partition taken early: its holder consumes no more");
-                self.counters.taken_early.one();
+                self.metrics.lease_changed(LeaseChange::TakenEarly);
             } else {
                 tracing::warn!(%partition, %holder, "partition taken: its holder let the lease expire");
             }
@@ -352,7 +356,7 @@ impl Ownership {
             asked,
             to_rebuild,
         } = taken;
-        self.counters.acquired.one();
+        self.metrics.lease_changed(LeaseChange::Acquired);
         self.ports.runtime.reached(Step::LeaseGranted);
         let (era, unsent) = to_rebuild.unzip();
         let _ = self
@@ -399,13 +403,19 @@ impl Ownership {
             rebuilding,
         };
         self.owned.insert(partition, owned);
+        self.tell_owned();
+    }
+
+    fn tell_owned(&self) {
+        self.metrics.owns(self.owned.len(), self.partitions);
+        self.sampled.send_replace(self.owned.keys().copied().collect());
     }
 
     fn rebuild(&self, partition: PartitionId, token: LeaseToken, era: Era) -> Rebuild {
         Rebuild {
             ports: self.ports.clone(),
             events: self.events.clone(),
-            counters: Arc::clone(&self.counters),
+            metrics: Arc::clone(&self.metrics),
             partition,
             token,
             era,
@@ -418,6 +428,7 @@ impl Ownership {
             .into_iter()
             .filter_map(|partition| Some((partition, self.owned.remove(&partition)?)))
             .collect();
+        self.tell_owned();
         let this = &*self;
         join_all(
             leaving
@@ -454,7 +465,10 @@ impl Ownership {
         consumer.join().await;
         self.ports.runtime.reached(Step::LeaseLeaving);
         match self.ports.store.release_lease(partition, &owned.token).await {
-            Ok(()) => tracing::debug!(%partition, "partition handed over"),
+            Ok(()) => {
+                self.metrics.lease_changed(LeaseChange::Released);
+                tracing::debug!(%partition, "partition handed over");
+            }
             Err(error) => tracing::warn!(%partition, %error, "the lease was not given back; it will expire"),
         }
     }

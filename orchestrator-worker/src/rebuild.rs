@@ -12,9 +12,9 @@ use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId};
 use longhaul_shared::port::{Acker, DeliveryTag, Era, PageRequest, Ports, StoreError};
 use tokio::sync::mpsc;
 
-use crate::counters::Counters;
 use crate::dispatch::Event;
 use crate::gather::Receipt;
+use crate::metrics::Metrics;
 
 /// How many instances are sent again before the next are read.
 const PAGE: usize = 256;
@@ -25,7 +25,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Rebuild {
     pub(crate) ports: Ports,
     pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) partition: PartitionId,
     pub(crate) token: LeaseToken,
     pub(crate) era: Era,
@@ -65,7 +65,7 @@ impl Rebuild {
             .mark_rebuilt(partition, &self.token, &self.era)
             .await?
         {
-            self.counters.rebuilt.one();
+            self.metrics.rebuilt();
             tracing::debug!(%partition, epoch = %self.era.epoch, instances, "everything open was sent again");
         }
         let _ = self.events.send(Event::Rebuilt { partition }).await;

@@ -4,6 +4,8 @@
 //!
 //! Publishing twice is harmless, so whatever is in doubt is published again.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,15 +15,16 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::codec;
-use longhaul_shared::id::{ExecutionKey, LeaseToken, MessageId, PartitionId, QueueName, TaskId};
+use longhaul_shared::id::{LeaseToken, MessageId, PartitionId, QueueName};
 use longhaul_shared::message::{Destination, Publication};
-use longhaul_shared::port::{OutboxPage, PageRequest, Ports, PublishError, Step, StoreError};
+use longhaul_shared::port::{Monotonic, OutboxPage, PageRequest, Ports, PublishError, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
-use crate::counters::Counters;
 use crate::era::Missing;
 use crate::mutant::{Broken, is_broken};
+use held::Held;
+pub(crate) use held::Unsent;
 
 /// Most messages handed to the broker at once.
 const BATCH_MAX: usize = 256;
@@ -34,9 +37,6 @@ const PAGE: usize = 1_000;
 /// Delays between attempts while the broker takes nothing.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// The tasks whose work items are committed, and not yet confirmed by the broker.
-pub(crate) type Unsent = BTreeSet<(ExecutionKey, TaskId)>;
 
 /// Hands committed messages to the relay. Cheap to clone.
 #[derive(Clone)]
@@ -61,6 +61,7 @@ enum Request {
         drained: oneshot::Sender<()>,
     },
     Disown(PartitionId),
+    Oldest(oneshot::Sender<Option<Monotonic>>),
 }
 
 impl Relay {
@@ -69,7 +70,6 @@ impl Relay {
         ports: Ports,
         missing: Missing,
         committer: Committer,
-        counters: Arc<Counters>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         // Unbounded, but what it can hold is bounded by HELD_MAX and the turns in progress.
         let (requests, inbox) = mpsc::unbounded_channel();
@@ -79,7 +79,6 @@ impl Relay {
             missing,
             introduced: BTreeSet::new(),
             committer,
-            counters,
             inbox,
             count: Arc::clone(&held),
             held: BTreeMap::new(),
@@ -138,6 +137,13 @@ impl Relay {
         self.request(Request::Disown(partition));
     }
 
+    /// Since when the relay has had the message that it has had for longest; `None` if it has none.
+    pub(crate) async fn oldest(&self) -> Option<Monotonic> {
+        let (tell, oldest) = oneshot::channel();
+        self.request(Request::Oldest(tell));
+        oldest.await.ok().flatten()
+    }
+
     /// Whether the broker takes so little that no more work should be begun.
     pub(crate) fn is_full(&self) -> bool {
         self.held.load(Ordering::Relaxed) >= HELD_MAX
@@ -162,129 +168,12 @@ struct Answers {
 /// What a search of a partition's outbox has read.
 type Page = (PartitionId, LeaseToken, Result<OutboxPage, StoreError>);
 
-/// What the relay knows of a partition's outbox.
-struct Held {
-    /// The token under which the messages were committed.
-    token: LeaseToken,
-    /// On their way to the broker.
-    unconfirmed: BTreeMap<MessageId, Publication>,
-    /// Of these, the ones handed to the broker and not answered.
-    handed_over: BTreeSet<MessageId>,
-    /// Confirmed, but perhaps still in the outbox: not to be published when a search finds them there. With the
-    /// number of the last search begun before the confirm.
-    confirmed: BTreeMap<MessageId, u64>,
-    /// How many searches have begun.
-    searches: u64,
-    /// What the search in progress has found so far.
-    found: Option<BTreeSet<MessageId>>,
-    /// Who waits for that search.
-    then: Vec<oneshot::Sender<Unsent>>,
-    /// Who waits for answers, the search being over.
-    asking: Vec<Asking>,
-    /// Who waits until everything is confirmed.
-    draining: Vec<oneshot::Sender<()>>,
-}
-
-/// Somebody wants to know what will still be published.
-struct Asking {
-    /// What the broker had been handed when the search was over: its answer may be that of a broker that is gone.
-    unanswered: BTreeSet<MessageId>,
-    then: oneshot::Sender<Unsent>,
-}
-
-impl Held {
-    fn under(token: LeaseToken) -> Self {
-        Self {
-            token,
-            unconfirmed: BTreeMap::new(),
-            handed_over: BTreeSet::new(),
-            confirmed: BTreeMap::new(),
-            searches: 0,
-            found: None,
-            then: Vec::new(),
-            asking: Vec::new(),
-            draining: Vec::new(),
-        }
-    }
-
-    fn tell_drained(&mut self) {
-        if self.unconfirmed.is_empty() {
-            for drained in self.draining.drain(..) {
-                // Whoever waited may have run out of patience.
-                let _ = drained.send(());
-            }
-        }
-    }
-
-    /// The broker has answered for a message.
-    fn answered(&mut self, id: MessageId, is_confirmed: bool) {
-        self.handed_over.remove(&id);
-        for asking in &mut self.asking {
-            asking.unanswered.remove(&id);
-        }
-        if is_confirmed {
-            self.unconfirmed.remove(&id);
-            self.confirmed.insert(id, self.searches);
-        }
-    }
-
-    /// Those who waited for the search now wait for the answers that are out.
-    fn ask(&mut self) {
-        let unanswered = &self.handed_over;
-        self.asking.extend(self.then.drain(..).map(|then| Asking {
-            unanswered: unanswered.clone(),
-            then,
-        }));
-    }
-
-    fn tell_unsent(&mut self) {
-        for at in (0..self.asking.len()).rev() {
-            if self
-                .asking
-                .get(at)
-                .is_some_and(|asking| asking.unanswered.is_empty())
-            {
-                // A rebuild that was stopped does not listen any more.
-                let _ = self.asking.swap_remove(at).then.send(self.unsent());
-            }
-        }
-    }
-
-    /// The tasks whose work items are not confirmed.
-    fn unsent(&self) -> Unsent {
-        let work = |message: &&Publication| matches!(message.destination, Destination::Work(_));
-        let items = self
-            .unconfirmed
-            .values()
-            .filter(work)
-            .filter_map(|message| codec::decode_work_item(&message.body).ok());
-        items
-            .map(|item| (item.identity.key, item.identity.task))
-            .collect()
-    }
-
-    /// A search is over: what was confirmed before it began and is not in the outbox any more can be forgotten;
-    /// what is still there (its removal was lost) is to be removed once more.
-    fn searched(&mut self) -> Vec<MessageId> {
-        let found = self.found.take().unwrap_or_default();
-        let search = self.searches;
-        self.confirmed
-            .retain(|id, before| *before >= search || found.contains(id));
-        let left = self
-            .confirmed
-            .iter()
-            .filter(|(id, before)| **before < search && found.contains(id));
-        left.map(|(id, _)| *id).collect()
-    }
-}
-
 struct Loop {
     ports: Ports,
     missing: Missing,
     /// Task queues that are known to be declared and noted.
     introduced: BTreeSet<QueueName>,
     committer: Committer,
-    counters: Arc<Counters>,
     inbox: mpsc::UnboundedReceiver<Request>,
     count: Arc<AtomicUsize>,
     held: BTreeMap<PartitionId, Held>,
@@ -349,6 +238,11 @@ impl Loop {
                 self.queue.retain(|(of, _, _)| *of != partition);
                 self.recount();
             }
+            Request::Oldest(tell) => {
+                let held = self.held.values().flat_map(|held| held.unconfirmed.values());
+                // Whoever asked may have stopped.
+                let _ = tell.send(held.map(|(since, _)| *since).min());
+            }
         }
     }
 
@@ -365,11 +259,12 @@ impl Loop {
     }
 
     fn enqueue(&mut self, partition: PartitionId, token: &LeaseToken, messages: Vec<Publication>) {
+        let now = self.ports.runtime.now();
         let held = self.held_under(partition, token);
         let mut new = Vec::with_capacity(messages.len());
         for message in messages {
             if !held.confirmed.contains_key(&message.id) && !held.unconfirmed.contains_key(&message.id) {
-                held.unconfirmed.insert(message.id, message.clone());
+                held.unconfirmed.insert(message.id, (now, message.clone()));
                 new.push((partition, token.clone(), message));
             }
         }
@@ -501,7 +396,6 @@ impl Loop {
                 }
                 Err(error) => {
                     failure = Some(error);
-                    self.counters.publish_failed.one();
                     self.queue.push_back((partition, token, message));
                 }
             }
@@ -511,7 +405,6 @@ impl Loop {
             self.ports.runtime.reached(Step::RelayConfirmed);
         }
         for (partition, (token, messages)) in confirmed {
-            self.counters.confirmed.many(messages.len() as u64);
             self.committer.confirmed(partition, token, messages).await;
         }
         for held in self.held.values_mut() {
@@ -601,93 +494,4 @@ async fn page(ports: Ports, partition: PartitionId, token: LeaseToken, cursor: O
         .outbox(partition, PageRequest { cursor, limit: PAGE })
         .await;
     (partition, token, page)
-}
-
-#[cfg(test)]
-mod tests {
-    use longhaul_shared::id::{Dispatch, EventSeq, ExecutionId, Fingerprint, FunctionName, InstanceId};
-    use longhaul_shared::message::{BODY_VERSION, TaskIdentity, WorkItem};
-    use longhaul_shared::payload::Payload;
-    use longhaul_shared::time::Timestamp;
-    use longhaul_shared::trace::TraceContext;
-
-    use super::*;
-
-    #[test]
-    fn a_confirmed_message_is_remembered_until_a_later_search_misses_it() {
-        let id = MessageId::from_bits;
-        let mut held = Held::under(LeaseToken::from("t"));
-        held.searches = 1;
-        held.found = Some(BTreeSet::from([id(1), id(2)]));
-        held.confirmed.insert(id(1), 1);
-        assert!(
-            held.searched().is_empty(),
-            "confirmed while the search ran: its removal is on its way"
-        );
-        assert!(held.confirmed.contains_key(&id(1)));
-
-        held.searches = 2;
-        held.found = Some(BTreeSet::from([id(1)]));
-        assert_eq!(held.searched(), [id(1)], "still there: to be removed once more");
-
-        held.searches = 3;
-        held.found = Some(BTreeSet::new());
-        assert!(held.searched().is_empty());
-        assert!(held.confirmed.is_empty(), "gone from the outbox: forgotten");
-    }
-
-    fn work(task: u32) -> Publication {
-        let item = WorkItem {
-            version: BODY_VERSION,
-            identity: TaskIdentity {
-                key: key(),
-                task: TaskId(task),
-                scheduled_seq: EventSeq(u64::from(task)),
-                fingerprint: Fingerprint(0),
-            },
-            overran: 0,
-            resent: false,
-            dispatch: Dispatch(1),
-            times_not_hosted: 0,
-            name: FunctionName::new("f").unwrap(),
-            queue: QueueName::default(),
-            reply_to: PartitionId(0),
-            input: Payload::unit(),
-            timeout_micros: None,
-            tags: BTreeMap::new(),
-            trace: TraceContext::default(),
-            scheduled: Timestamp::default(),
-        };
-        codec::work_message(&item, Timestamp::default())
-    }
-
-    fn key() -> ExecutionKey {
-        ExecutionKey {
-            instance: InstanceId::new("a").unwrap(),
-            execution: ExecutionId::from_bits(1),
-        }
-    }
-
-    #[test]
-    fn what_a_broker_that_is_gone_has_confirmed_is_not_left_to_the_relay() {
-        let mut held = Held::under(LeaseToken::from("t"));
-        let [confirmed, refused, queued] = [work(1), work(2), work(3)];
-        for message in [&confirmed, &refused, &queued] {
-            held.unconfirmed.insert(message.id, message.clone());
-        }
-        held.handed_over.extend([confirmed.id, refused.id]);
-
-        let (then, mut unsent) = oneshot::channel();
-        held.then.push(then);
-        held.ask();
-        held.tell_unsent();
-        assert!(unsent.try_recv().is_err(), "two answers are out");
-        held.answered(confirmed.id, true);
-        held.tell_unsent();
-        assert!(unsent.try_recv().is_err(), "one answer is out");
-        held.answered(refused.id, false);
-        held.tell_unsent();
-        let left_out = unsent.try_recv().unwrap();
-        assert_eq!(left_out, BTreeSet::from([(key(), TaskId(2)), (key(), TaskId(3))]));
-    }
 }

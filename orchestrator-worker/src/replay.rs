@@ -18,6 +18,7 @@ pub(crate) struct Replays {
     reads: Arc<Semaphore>,
     /// The bytes of the histories that were read and are not replayed yet.
     held: Arc<watch::Sender<usize>>,
+    most: usize,
     bytes_max: usize,
 }
 
@@ -42,8 +43,14 @@ impl Replays {
             replays: Arc::new(Semaphore::new(replays_max)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             held: Arc::new(watch::Sender::new(0)),
+            most: replays_max,
             bytes_max,
         }
+    }
+
+    /// How many histories are being read or replayed now.
+    pub(crate) fn running(&self) -> usize {
+        self.most.saturating_sub(self.replays.available_permits())
     }
 
     /// Waits until one more history may be read. A history of any size is read sooner or later: nothing is held for

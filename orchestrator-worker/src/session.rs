@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) attempts: u32,
     /// Whether the next attempt is to be counted.
     pub(crate) suspect: bool,
+    /// When the instance was accepted.
+    pub(crate) created: Timestamp,
     /// When its row last changed: no later turn is of an earlier time, whatever this worker's clock shows.
     pub(crate) not_before: Timestamp,
 }
@@ -94,6 +96,7 @@ impl Session {
             times_blocked: 0,
             attempts: row.attempts,
             suspect,
+            created: row.created,
             not_before: row.changed,
         }
     }
@@ -173,18 +176,17 @@ impl Sessions {
         Some(session)
     }
 
-    /// Puts a session back. One whose inline steps run is kept whatever the bound, since their code is in it.
-    pub(crate) fn put(&mut self, session: Session) {
+    /// Puts a session back; whether another had to go. One whose inline steps run is kept whatever the bound, since
+    /// their code is in it.
+    pub(crate) fn put(&mut self, session: Session) -> bool {
         let instance = session.key.instance.clone();
         self.clock += 1;
         self.by_use.insert(self.clock, instance.clone());
         self.by_instance.insert(instance, (self.clock, session));
-        if self.by_instance.len() > self.most {
-            self.evict_one();
-        }
+        self.by_instance.len() > self.most && self.evict_one()
     }
 
-    fn evict_one(&mut self) {
+    fn evict_one(&mut self) -> bool {
         let evictable = self.by_use.iter().find_map(|(used, instance)| {
             let (_, session) = self.by_instance.get(instance)?;
             session
@@ -192,10 +194,12 @@ impl Sessions {
                 .is_empty()
                 .then(|| (*used, instance.clone()))
         });
-        if let Some((used, instance)) = evictable {
-            self.by_use.remove(&used);
-            self.by_instance.remove(&instance);
-        }
+        let Some((used, instance)) = evictable else {
+            return false;
+        };
+        self.by_use.remove(&used);
+        self.by_instance.remove(&instance);
+        true
     }
 
     /// Whether an inline step of this instance runs now, so that there is no need to look at it.
@@ -214,7 +218,6 @@ impl Sessions {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.by_instance.len()
     }

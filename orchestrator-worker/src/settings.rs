@@ -49,6 +49,9 @@ pub struct Settings {
     pub retry_first: Duration,
     /// Longest such delay.
     pub retry_max: Duration,
+    /// How often the metrics that no loop sees as they happen are looked at: the store's counts, the depths of
+    /// queues. Zero = never, for a worker that nobody watches.
+    pub sample_every: Duration,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             stall_after: Duration::from_secs(5),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
+            sample_every: Duration::from_secs(5),
         }
     }
 }

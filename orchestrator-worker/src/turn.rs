@@ -9,26 +9,26 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use longhaul_sdk::engine::Action;
-use longhaul_shared::code;
-use longhaul_shared::commit::{CommitOutcome, TurnCommit};
+use longhaul_shared::code::{self, Code};
+use longhaul_shared::commit::{CommitOutcome, RowChange, TurnCommit};
 use longhaul_shared::failure::Failure;
-use longhaul_shared::history::{HistoryEvent, Place, TaskScheduled};
-use longhaul_shared::id::{CommitId, EventSeq, ExecutionKey, InstanceId, LeaseToken, PartitionId, TaskId};
+use longhaul_shared::history::{EventKind, HistoryEvent, Place, TaskScheduled};
+use longhaul_shared::id::{CommitId, EventSeq, InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::instance::WaitingFor;
-use longhaul_shared::message::{ContentType, Destination, Envelope, EnvelopeBody, Incoming};
-use longhaul_shared::parked::ParkedMessage;
+use longhaul_shared::message::{Envelope, EnvelopeBody};
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Delays, Ports, Step};
+use longhaul_shared::port::{Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 
 use crate::admit::{Admitted, admit};
 use crate::clock::HubClock;
 use crate::committer::{Committer, Halted};
-use crate::counters::Counters;
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};
 use crate::gather::{Input, Work};
+use crate::leftovers::{drop_timers, forget_inputs_of_the_gone, park_strays};
+use crate::metrics::{Metrics, TurnOutcome};
 use crate::mutant::{Broken, is_broken};
 use crate::read::{Unreadable, load, scheduled_events};
 use crate::relay::{Relay, Unsent};
@@ -43,9 +43,6 @@ use crate::weight::history_bytes;
 const CONFLICTS_MAX: u32 = 5;
 /// How long an instance rests that cannot be read, or whose commits all conflict.
 const REST: Duration = Duration::from_secs(2);
-/// Delays between attempts to read an instance while the store does not answer.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// What every turn of a worker works with.
 pub(crate) struct Host {
@@ -54,7 +51,7 @@ pub(crate) struct Host {
     pub(crate) committer: Committer,
     pub(crate) relay: Relay,
     pub(crate) clock: Arc<HubClock>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     /// Bounds the histories being read and replayed at once.
     pub(crate) replays: Replays,
@@ -107,7 +104,10 @@ pub(crate) async fn turn(
         instance,
         partition,
         inputs,
+        since,
     } = work;
+    let began = host.ports.runtime.now();
+    host.metrics.turn_begins(inputs.len(), began.since(since));
     let mut turned = Turned {
         timers: inputs
             .iter()
@@ -123,28 +123,47 @@ pub(crate) async fn turn(
         again: Vec::new(),
         fenced: false,
     };
+    let outcome = take_turn(host, tenure, &mut turned, inputs, session, resend).await;
+    let took = host.ports.runtime.now().since(began);
+    host.metrics.turn_ended(outcome, took);
+    turned
+}
+
+/// Tries until the turn is over, one way or another.
+async fn take_turn(
+    host: &Host,
+    tenure: &Tenure,
+    turned: &mut Turned,
+    inputs: Vec<Input>,
+    session: Option<Session>,
+    resend: Option<&Unsent>,
+) -> TurnOutcome {
     let mut warm = session;
     for _ in 0..CONFLICTS_MAX {
-        match attempt(host, tenure, &mut turned, &inputs, warm.take(), resend).await {
+        match attempt(host, tenure, turned, &inputs, warm.take(), resend).await {
             Ok(Attempt::Settled) => {
                 host.ports.runtime.reached(Step::TurnSettling);
+                measure_lags(host, &inputs);
                 settle(inputs);
                 host.ports.runtime.reached(Step::TurnSettled);
                 turned.settled = true;
-                return turned;
+                return TurnOutcome::Settled;
             }
             Ok(Attempt::Stale) => {
-                host.relay.search(partition, &tenure.token);
+                host.relay.search(turned.partition, &tenure.token);
                 if is_broken(Broken::SessionKeptAfterConflict) {
                     warm = turned.session.take();
                 }
             }
             Ok(Attempt::Fenced) => {
                 turned.fenced = true;
-                return turned;
+                return TurnOutcome::Fenced;
             }
-            Err(Halted::Stopped) => return turned,
-            Err(Halted::Unreadable) => return rest(host, turned, inputs).await,
+            Err(Halted::Stopped) => return TurnOutcome::Halted,
+            Err(Halted::Unreadable) => {
+                host.metrics.turn_failed(code::HISTORY_UNREADABLE);
+                return rest(host, turned, inputs).await;
+            }
         }
     }
     tracing::error!(
@@ -152,16 +171,27 @@ pub(crate) async fn turn(
         "{CONFLICTS_MAX} commits in a row conflicted although this worker owns the partition: does something else \
          write to the store? The instance rests for {REST:?}"
     );
+    host.metrics.turn_conflicted();
     rest(host, turned, inputs).await
 }
 
 /// Waits before the instance is tried again, so that it does not keep its neighbours from their turns. Its timers
 /// are in the store, where they are looked for again; a rebuild notices by itself.
-async fn rest(host: &Host, mut turned: Turned, mut inputs: Vec<Input>) -> Turned {
+async fn rest(host: &Host, turned: &mut Turned, mut inputs: Vec<Input>) -> TurnOutcome {
     host.ports.runtime.sleep(REST).await;
     inputs.retain(|input| !matches!(input, Input::Timer { .. } | Input::Resend(_)));
     turned.again = inputs;
-    turned
+    TurnOutcome::Rested
+}
+
+/// How late the timers were whose turn is committed.
+fn measure_lags(host: &Host, inputs: &[Input]) {
+    let now = host.clock.now();
+    for input in inputs {
+        if let Input::Timer { timer, .. } = input {
+            host.metrics.timer_fired(now.since(timer.due));
+        }
+    }
 }
 
 /// How one attempt at a turn ended.
@@ -195,7 +225,7 @@ async fn attempt(
     )
     .await?
     else {
-        forget_inputs_of_the_gone(host, token, turned.partition, inputs).await;
+        forget_inputs_of_the_gone(&host.ports, &host.metrics, token, turned.partition, inputs).await;
         return Ok(Attempt::Settled);
     };
 
@@ -211,14 +241,15 @@ async fn attempt(
             return Ok(Attempt::Stale);
         }
     }
-    host.counters.results_dropped.many(admitted.dropped);
+    host.metrics.duplicates_dropped(admitted.dropped);
     if !admitted.strays.is_empty() {
         if was_warm {
             return Ok(Attempt::Stale);
         }
-        park_strays(host, turned.partition, &mut admitted).await;
+        park_strays(&host.ports, &host.metrics, turned.partition, &mut admitted).await;
     }
-    drop_stale_timers(host, token, turned.partition, &admitted).await;
+    let stale = admitted.stale_timers.clone();
+    drop_timers(&host.ports, token, turned.partition, stale).await;
     host.ports.runtime.reached(Step::TurnLoaded);
 
     go_on(host, tenure, turned, session, admitted).await
@@ -238,7 +269,7 @@ async fn go_on(
     let (past, replay) = (std::mem::take(&mut session.past), session.replay.take());
     let places = admitted.resend_places(&session);
     let resends = scheduled_events(&host.ports, &session.key, places, &past).await?;
-    host.counters.resent.many(resends.len() as u64);
+    host.metrics.redispatched(resends.len() as u64);
     let token = &tenure.token;
     let mut actions = Vec::new();
     let mut presence = None;
@@ -285,7 +316,6 @@ async fn go_on(
             CommitOutcome::Fenced => return Ok(Attempt::Fenced),
         }
     }
-    host.counters.turns.one();
     session.times_blocked = 0;
 
     // 7. The caller acknowledges the inputs, and runs the inline steps that history now knows.
@@ -325,10 +355,13 @@ async fn commit_and_relay(
     part.outbox_remove.clear();
 
     host.ports.runtime.reached(Step::TurnCommitting);
+    let asked = host.ports.runtime.now();
     let outcome = host.committer.commit(part).await?;
+    host.metrics.turn_committed(host.ports.runtime.now().since(asked));
     if matches!(outcome, CommitOutcome::Applied | CommitOutcome::Duplicate) {
         host.ports.runtime.reached(Step::TurnCommitted);
-        warn_of_long_history(session, events.len() as u64);
+        measure_life(host, session, &events, &row);
+        warn_of_long_history(host, session, events.len() as u64);
         session.committed(number, id, &events, &row);
         if survived {
             session.survived();
@@ -340,9 +373,23 @@ async fn commit_and_relay(
     Ok(outcome)
 }
 
-fn warn_of_long_history(session: &Session, new: u64) {
+/// The first and the last commit of an instance are its start and its end.
+fn measure_life(host: &Host, session: &Session, events: &[HistoryEvent], row: &RowChange) {
+    let starts = |event: &HistoryEvent| matches!(event.kind, EventKind::ExecutionStarted(_));
+    if events.iter().any(starts) {
+        host.metrics.started(&session.name);
+    }
+    if row.status.is_terminal() {
+        let took = row.changed.since(session.created);
+        let length = session.ledger.last_seq().0 + events.len() as u64;
+        host.metrics.finished(&session.name, row.status, took, length);
+    }
+}
+
+fn warn_of_long_history(host: &Host, session: &Session, new: u64) {
     let before = session.ledger.last_seq().0;
     if before < limits::HISTORY_EVENTS_WARN && before + new >= limits::HISTORY_EVENTS_WARN {
+        host.metrics.history_grew_long();
         tracing::warn!(
             instance_id = %session.key.instance,
             events = before + new,
@@ -369,12 +416,14 @@ async fn open(
     let times_blocked = warm.as_ref().map_or(0, |session| session.times_blocked);
     if let Some(session) = warm.filter(Session::is_warm) {
         if !must_look {
+            host.metrics.session_was_warm();
             return Ok(Some((session, Vec::new())));
         }
         let Some(loaded) = load(&host.ports, instance, false).await? else {
             return Ok(None);
         };
         if session.is_of(&loaded.row) {
+            host.metrics.session_was_warm();
             return Ok(Some((session, loaded.inbox)));
         }
     }
@@ -383,7 +432,7 @@ async fn open(
         return Ok(None);
     };
     let replay = admission.read(history_bytes(&loaded.history));
-    host.counters.replays.one();
+    host.metrics.session_was_cold();
     if loaded.row.status.is_terminal() {
         return Ok(None);
     }
@@ -393,85 +442,9 @@ async fn open(
     Ok(Some((session, loaded.inbox)))
 }
 
-/// Inputs of an instance that is not there or has ended change nothing: results are counted, timers removed.
-async fn forget_inputs_of_the_gone(
-    host: &Host,
-    token: &LeaseToken,
-    partition: PartitionId,
-    inputs: &[Input],
-) {
-    let results = inputs.iter().filter(|input| match input {
-        Input::Envelope(envelope, _) => {
-            matches!(envelope.body, EnvelopeBody::TaskDone(_))
-        }
-        Input::InlineDone { .. } => true,
-        _ => false,
-    });
-    host.counters.results_dropped.many(results.count() as u64);
-    let timers: Vec<_> = inputs
-        .iter()
-        .filter_map(|input| match input {
-            Input::Timer { timer, .. } => Some((timer.key.clone(), timer.task)),
-            _ => None,
-        })
-        .collect();
-    drop_timers(host, token, partition, timers).await;
-}
-
-async fn drop_stale_timers(host: &Host, token: &LeaseToken, partition: PartitionId, admitted: &Admitted) {
-    drop_timers(host, token, partition, admitted.stale_timers.clone()).await;
-}
-
-async fn drop_timers(
-    host: &Host,
-    token: &LeaseToken,
-    partition: PartitionId,
-    timers: Vec<(ExecutionKey, TaskId)>,
-) {
-    if timers.is_empty() {
-        return;
-    }
-    // Until they are gone: the store is asked for due timers again only when one is known to be set.
-    let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
-    while let Err(error) = host
-        .ports
-        .store
-        .drop_timers(partition, token, timers.clone())
-        .await
-    {
-        let delay = delays.next_delay();
-        tracing::debug!(%partition, %error, "timers of ended executions stay for now; tried again in {delay:?}");
-        host.ports.runtime.sleep(delay).await;
-    }
-}
-
-/// Sets results aside whose tasks history does not know, although it has just been read.
-async fn park_strays(host: &Host, partition: PartitionId, admitted: &mut Admitted) {
-    for stray in std::mem::take(&mut admitted.strays) {
-        let reason = format!(
-            "[{}] a result for instance {} names a task that its history never scheduled",
-            code::RESULT_UNKNOWN,
-            stray.instance
-        );
-        tracing::warn!(instance_id = %stray.instance, "{reason}");
-        let message = Incoming {
-            message_id: Some(stray.id.to_string()),
-            kind: Some("control".to_owned()),
-            content_type: Some(ContentType::Msgpack.as_str().to_owned()),
-            trace: stray.trace.clone(),
-            body: codec::encode(&[&stray]),
-        };
-        let origin = Destination::Control(partition);
-        let code = code::RESULT_UNKNOWN.to_string();
-        let parked = ParkedMessage::new(origin, &code, reason, admitted.now, message);
-        host.ports.park(parked).await;
-        host.counters.results_parked.one();
-        admitted.inbox_remove.push(stray.id);
-    }
-}
-
 /// Why an execution cannot go on, for the log and for its row.
 struct Blocked {
+    code: Code,
     message: String,
     waiting_for: WaitingFor,
 }
@@ -521,11 +494,14 @@ async fn execute(
         let code = code::ORCHESTRATION_NOT_HOSTED;
         let message = format!("[{code}] no worker that owns this partition hosts orchestration {name}");
         return Err(Blocked {
+            code,
             message,
             waiting_for: WaitingFor::Orchestration { name },
         });
     }
     let warm = session.warm.take();
+    let replays = warm.is_none().then_some(past.len());
+    let asked = host.ports.runtime.now();
     let execution = Execution {
         key: session.key.clone(),
         name,
@@ -533,7 +509,12 @@ async fn execute(
         past,
         new,
     };
-    match host.executor.execute(execution).await {
+    let executed = host.executor.execute(execution).await;
+    if let Some(events) = replays.filter(|events| *events > 0) {
+        host.metrics
+            .replayed(events, host.ports.runtime.now().since(asked));
+    }
+    match executed {
         Ok(executed) => {
             session.warm = executed.warm;
             Ok(executed.actions)
@@ -543,7 +524,11 @@ async fn execute(
                 code: code.to_string(),
                 message: message.clone(),
             };
-            Err(Blocked { message, waiting_for })
+            Err(Blocked {
+                code,
+                message,
+                waiting_for,
+            })
         }
     }
 }
@@ -561,14 +546,18 @@ async fn stuck(host: &Host, session: &mut Session, attempts: u32, now: bool) -> 
         let (partition, instance) = (session.partition, session.key.instance.clone());
         let parked = codec::parked_instance(partition, instance, code, message.clone(), host.clock.now());
         host.ports.park(parked).await;
-        host.counters.instances_parked.one();
+        host.metrics.instance_parked();
     }
     let waiting_for = WaitingFor::Stuck {
         code: code.to_string(),
         message: message.clone(),
         attempts,
     };
-    Blocked { message, waiting_for }
+    Blocked {
+        code,
+        message,
+        waiting_for,
+    }
 }
 
 /// Keeps what came for later and says what the instance waits for; its history stays as it is.
@@ -602,7 +591,7 @@ async fn set_aside(
             blocked.message
         );
     }
-    host.counters.refused.one();
+    host.metrics.turn_failed(blocked.code);
     let id = CommitId::from_bits(host.ports.runtime.random());
     let commit = block(
         &session,

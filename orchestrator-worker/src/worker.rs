@@ -5,23 +5,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_sdk::registry::OrchestrationRegistry;
-use longhaul_shared::id::{HubName, InvalidId, WorkerId};
+use longhaul_shared::id::{HubName, InvalidId, PartitionId, WorkerId};
 use longhaul_shared::port::{HubSettings, Ports, Runtime, StoreError, TaskHandle, WorkerRow};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::HubClock;
 use crate::committer::Committer;
-use crate::counters::Counters;
 use crate::dispatch::{self, Dispatch};
 use crate::early::Early;
 use crate::era::{EraError, Eras};
 use crate::executor::Executor;
 use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
+use crate::metrics::Metrics;
 use crate::ownership::Ownership;
 use crate::relay::Relay;
 use crate::replay::Replays;
+use crate::sampler::Sampler;
 use crate::settings::Settings;
 use crate::suspect::Company;
 use crate::turn::Host;
@@ -33,7 +34,7 @@ pub struct OrchestratorWorker {
     hub_settings: HubSettings,
     settings: Settings,
     executor: Arc<dyn Executor>,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a worker could not start.
@@ -99,7 +100,7 @@ impl OrchestratorWorker {
             hub_settings,
             settings,
             executor,
-            counters: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -110,10 +111,10 @@ impl OrchestratorWorker {
         self
     }
 
-    /// What the worker has done since it started.
+    /// What the worker measures, to be registered where it is to be seen.
     #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Runs until `shutdown`: then it finishes its turns, hands its partitions over and returns.
@@ -130,7 +131,7 @@ impl OrchestratorWorker {
             hub_settings,
             settings,
             executor,
-            counters,
+            metrics,
         } = self;
         let runtime = Arc::clone(&ports.runtime);
         let info = ports.store.open_hub(hub_settings).await?;
@@ -141,13 +142,8 @@ impl OrchestratorWorker {
         tracing::info!(%hub, worker = %worker.id, partitions, epoch = %losses.era().epoch, hosts = ?worker.hosts, "orchestrator worker starts");
 
         let (committer, committing) =
-            Committer::new(ports.clone(), Arc::clone(&counters), settings.forget_after);
-        let (relay, relaying) = Relay::new(
-            ports.clone(),
-            missing.clone(),
-            committer.clone(),
-            Arc::clone(&counters),
-        );
+            Committer::new(ports.clone(), Arc::clone(&metrics), settings.forget_after);
+        let (relay, relaying) = Relay::new(ports.clone(), missing.clone(), committer.clone());
         let looking = eras.run(Arc::clone(&clock), settings.lease_renew);
         let looking = runtime.spawn("losses", Box::pin(looking));
         let committing = runtime.spawn("committer", Box::pin(committing));
@@ -159,9 +155,12 @@ impl OrchestratorWorker {
             partitions,
             prefetch: settings.intake_prefetch,
             clock: Arc::clone(&clock),
-            counters: Arc::clone(&counters),
+            metrics: Arc::clone(&metrics),
         };
         let mut intake = runtime.spawn("intake", Box::pin(intake.run(shutdown.clone())));
+
+        let (sampled, owned) = watch::channel(Vec::new());
+        let sampling = sample(&ports, &metrics, &relay, &settings, owned, partitions);
 
         let (events, event_source) = mpsc::channel(dispatch::EVENTS_MAX);
         let (fenced, fenced_source) = mpsc::unbounded_channel();
@@ -171,7 +170,7 @@ impl OrchestratorWorker {
             committer: committer.clone(),
             relay: relay.clone(),
             clock: Arc::clone(&clock),
-            counters: Arc::clone(&counters),
+            metrics: Arc::clone(&metrics),
             settings: settings.clone(),
             replays: Replays::new(settings.replays_max, settings.replay_bytes_max),
             company: Company::default(),
@@ -190,19 +189,45 @@ impl OrchestratorWorker {
             settings,
             events,
             fenced: fenced_source,
-            counters,
+            metrics,
             owned: BTreeMap::new(),
+            sampled,
             live: Vec::new(),
             losses,
             missing,
         };
         ownership.run(shutdown).await;
         intake.join().await;
+        drop(sampling);
         stop.cancel();
         wind_down(dispatching, relaying, committing, looking).await;
         tracing::info!("orchestrator worker has stopped");
         Ok(())
     }
+}
+
+/// Looks at what no loop sees as it happens, for as long as the handle is held; `None` if nobody wants to know.
+fn sample(
+    ports: &Ports,
+    metrics: &Arc<Metrics>,
+    relay: &Relay,
+    settings: &Settings,
+    owned: watch::Receiver<Vec<PartitionId>>,
+    partitions: u16,
+) -> Option<TaskHandle> {
+    if settings.sample_every.is_zero() {
+        return None;
+    }
+    let sampler = Sampler {
+        ports: ports.clone(),
+        metrics: Arc::clone(metrics),
+        relay: relay.clone(),
+        owned,
+        partitions,
+        every: settings.sample_every,
+        overdue: settings.sweep_age + settings.sweep_every,
+    };
+    Some(ports.runtime.spawn("sampler", Box::pin(sampler.run())))
 }
 
 /// Waits for the loops that end when those before them have. Their handles are gone with the loop that used them, so

@@ -108,6 +108,8 @@ codes! {
         "Stop that process, or use another directory: an embedded hub lives in one process.";
     CONFIG_INVALID = 1601, "the configuration is not valid",
         "The message names the key and the nearest known one.";
+    LISTEN_FAILED = 1603, "the metrics cannot be shown at the address",
+        "Say another address, or stop what uses it; nothing (`--orchestrator.listen=`, `--activity.listen=`) shows them nowhere.";
 }
 
 /// The code of this text, e.g. `LH1100` or `1100`.

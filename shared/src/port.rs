@@ -2,17 +2,21 @@
 //! Never opens one: `backends` implements them, a simulation may too.
 
 mod broker;
+mod era;
+mod insight;
 mod runtime;
 mod step;
 mod store;
 
 pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription};
+pub use era::{Era, StoreRun};
+pub use insight::{BrokerCondition, Census, Depth, Persistence, StatusCounts, StoreCondition, StoreRole};
 pub use runtime::{Delays, Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use step::Step;
 pub use store::{
-    Attempted, Created, DueTimer, DueTimers, Era, HeldLease, HubInfo, HubSettings, InstanceSummary,
-    LeaseOutcome, LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage,
-    Posted, Pulse, Query, QueryPage, Requeued, Store, StoreError, StoreRun, WorkerRow,
+    Attempted, Created, DueTimer, DueTimers, HeldLease, HubInfo, HubSettings, InstanceSummary, LeaseOutcome,
+    LeaseRenewal, LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse,
+    Query, QueryPage, Requeued, Store, StoreError, WorkerRow,
 };
 
 use std::sync::Arc;

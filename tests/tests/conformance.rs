@@ -73,6 +73,32 @@ mod embedded_on_disk {
     longhaul_backends::broker_conformance!(broker);
 }
 
+/// The wrappers, around a hub that needs no server.
+mod metered {
+    use std::sync::Arc;
+
+    use longhaul_backends::conformance::{BrokerSubject, StoreSubject};
+    use longhaul_backends::embedded::Embedded;
+    use longhaul_backends::metered::{MeteredBroker, MeteredStore, Meters};
+
+    use super::runtime;
+
+    async fn store() -> StoreSubject {
+        let store = Embedded::in_memory(runtime()).store();
+        let metered = MeteredStore::new(store, runtime(), Meters::default().store);
+        StoreSubject::new(Arc::new(metered), runtime())
+    }
+
+    async fn broker() -> BrokerSubject {
+        let broker = Embedded::in_memory(runtime()).broker();
+        let (metered, consumption) = MeteredBroker::new(broker, runtime(), Meters::default().broker);
+        BrokerSubject::new(Arc::new(metered), runtime()).keeping(consumption)
+    }
+
+    longhaul_backends::store_conformance!(store);
+    longhaul_backends::broker_conformance!(broker);
+}
+
 mod redis {
     use longhaul_backends::conformance::StoreSubject;
     use longhaul_backends::redis::{RedisConfig, RedisStore};

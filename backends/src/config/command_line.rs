@@ -24,6 +24,8 @@ pub enum CommandLine {
     Help,
     /// To tell the version.
     Version,
+    /// To ask a running program's page whether all is well.
+    Probe(String),
 }
 
 impl CommandLine {
@@ -57,6 +59,12 @@ impl CommandLine {
             match name {
                 "help" => return Ok(Self::Help),
                 "version" => return Ok(Self::Version),
+                "probe" => {
+                    let url = value.or_else(next);
+                    return url
+                        .map(Self::Probe)
+                        .ok_or_else(|| usage(argument.clone(), "needs the URL of a page"));
+                }
                 "config" => match value.or_else(next) {
                     Some(path) if !path.is_empty() => flags.config = Some(PathBuf::from(path)),
                     _ => return Err(usage(argument, "needs the path of a file")),
@@ -103,6 +111,7 @@ pub fn help(program: &str, about: &str, sections: &[&str]) -> String {
          Flags:\n\
          \x20 --config PATH         the file to read instead of ./{FILE_NAME} (variable {CONFIG_VARIABLE})\n\
          \x20 --{ALLOW_UNSAFE_STORE}  the same as --{ALLOW_UNSAFE_KEY}\n\
+         \x20 --probe URL           ask a running program: --probe http://127.0.0.1:9464/readyz (exit code 0 if all is well)\n\
          \x20 --help, --version\n"
     );
     for section in SECTIONS.iter().filter(|section| sections.contains(&section.name)) {

@@ -97,6 +97,8 @@ pub enum Form {
     },
     /// A directory; nothing for none.
     Directory,
+    /// An address and a port of this machine; nothing for none.
+    Listen,
     /// What the logs show: a level, or levels by module.
     LogFilter,
 }
@@ -115,6 +117,7 @@ impl fmt::Display for Form {
             Self::Choice(words) => f.write_str(&words.join(" or ")),
             Self::Url { pattern } => f.write_str(pattern),
             Self::Directory => f.write_str("a directory, or nothing"),
+            Self::Listen => f.write_str("an address and a port, such as 0.0.0.0:9464, or nothing"),
             Self::LogFilter => f.write_str(
                 "a level (error, warn, info, debug, trace), or levels by module such as info,longhaul_backends=debug",
             ),

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::given::{Effective, Given};
 use super::key::{Key, Section};
 use super::origin::Origin;
-use super::setting::{LogFormat, Setting, StoreKind};
+use super::setting::{Listen, LogFormat, Setting, StoreKind};
 use super::sources::Sources;
 use super::units::ByteSize;
 use super::url::{AmqpUrl, RedisUrl};
@@ -154,6 +154,10 @@ sections! {
         retry_first: Duration = "1s", in "10ms" to "1h";
         /// The longest such pause.
         retry_max: Duration = "60s", in "10ms" to "1d";
+        /// Where /metrics, /healthz and /readyz are answered. In a container say 0.0.0.0:9464; nothing: nowhere.
+        listen: Listen = "127.0.0.1:9464";
+        /// How often the metrics are looked at that nobody sees as they happen, such as depths of queues; 0s is never.
+        sample_every: Duration = "5s", in "0s" to "10m";
     }
 
     /// Workers that run activities.
@@ -166,6 +170,10 @@ sections! {
         attempt_max: Duration = "15m", in "100ms" to "1d";
         /// How long a shutdown waits for running activities; the rest run again elsewhere.
         drain_max: Duration = "10s", in "0s" to "1h";
+        /// Where /metrics, /healthz and /readyz are answered. In a container say 0.0.0.0:9464; nothing: nowhere.
+        listen: Listen = "127.0.0.1:9465";
+        /// How often the hub's clock is asked for, by which it is measured how long tasks waited; 0s is never.
+        sample_every: Duration = "5s", in "0s" to "10m";
     }
 
     /// What programs say about themselves, on standard error.

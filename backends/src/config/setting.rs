@@ -1,6 +1,7 @@
 //! Owns the types that a value can have, and how each is read from what an operator wrote.
 //! Never says why a text is refused: the key's form says what is allowed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// Where to listen; `None` for nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen(pub Option<SocketAddr>);
 
 /// A type that a key's value can have.
 pub(super) trait Setting: Sized {
@@ -101,6 +106,7 @@ unordered! {
     AmqpUrl: Form::Url { pattern: "amqp://user:password@host:port/vhost" }, |text: &str| Self::new(text.trim());
     RedisUrl: Form::Url { pattern: "redis://user:password@host:port/db" }, |text: &str| Self::new(text.trim());
     Option<PathBuf>: Form::Directory, |text: &str| Some((!text.is_empty()).then(|| PathBuf::from(text)));
+    Listen: Form::Listen, listen;
     String: Form::LogFilter, |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
 }
 
@@ -109,6 +115,13 @@ choices! {
     Durability: "single" => Self::Single, "replicated" => Self::Replicated;
     StoreKind: "fleet" => Self::Fleet, "embedded" => Self::Embedded;
     LogFormat: "pretty" => Self::Pretty, "json" => Self::Json;
+}
+
+fn listen(text: &str) -> Option<Listen> {
+    match text.trim() {
+        "" => Some(Listen(None)),
+        address => Some(Listen(Some(address.parse().ok()?))),
+    }
 }
 
 /// At least one, each once.

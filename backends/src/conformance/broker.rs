@@ -2,7 +2,7 @@
 //! Never asserts a guarantee of its own: each is a file below. Order is never expected.
 
 pub mod consume;
-pub mod consumers;
+pub mod depth;
 pub mod epoch;
 pub mod publish;
 pub mod redelivery;

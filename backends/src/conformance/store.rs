@@ -8,6 +8,7 @@ pub mod create;
 pub mod history;
 pub mod hub;
 pub mod inbox;
+pub mod insight;
 pub mod lease;
 pub mod load;
 pub mod open;

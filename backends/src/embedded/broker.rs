@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use longhaul_shared::id::{Epoch, PartitionId, QueueName};
 use longhaul_shared::message::{Destination, Incoming, Publication};
 use longhaul_shared::port::{
-    Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription,
+    Acker, Broker, BrokerCondition, BrokerError, Delivery, DeliveryTag, Depth, PublishError, Source,
+    Subscription,
 };
 use tokio::sync::Notify;
 
@@ -206,10 +207,23 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
+    async fn depth(&self, destination: &Destination) -> Result<Option<Depth>, BrokerError> {
         let state = self.lock();
-        let queue = state.queues.get(&source.destination());
-        Ok(queue.map(|queue| u32::try_from(queue.consumers.len()).unwrap_or(u32::MAX)))
+        let queue = state.queues.get(destination);
+        Ok(queue.map(|queue| Depth {
+            ready: queue.messages.len() as u64,
+            consumers: u32::try_from(queue.consumers.len()).unwrap_or(u32::MAX),
+        }))
+    }
+
+    fn condition(&self) -> BrokerCondition {
+        BrokerCondition {
+            kind: "embedded",
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            is_connected: true,
+            is_blocked: false,
+            unconfirmed: 0,
+        }
     }
 
     fn connection_generation(&self) -> u64 {

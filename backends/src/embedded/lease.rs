@@ -188,23 +188,12 @@ pub(super) fn heartbeat(
 ) -> Result<(Batch, Vec<WorkerRow>), StoreError> {
     let mut batch = Batch::default();
     let mut living = Vec::new();
-    view.scan(keys::under(keys::workers()), &mut |key, value| {
-        let what = || format!("the worker {}", key.escape_ascii());
-        let known: WorkerRecord = record::parse(value, what)?;
-        let id = key
-            .get(1..)
-            .and_then(|id| std::str::from_utf8(id).ok())
-            .and_then(|id| WorkerId::new(id).ok())
-            .ok_or_else(|| record::foreign_key(key))?;
-        if known.expires <= now {
+    each_worker(view, &mut |key, row, expires| {
+        if expires <= now {
             batch.delete(key.to_vec());
-        } else if id != worker.id {
-            living.push(WorkerRow {
-                id,
-                hosts: known.hosts,
-            });
+        } else if row.id != worker.id {
+            living.push(row);
         }
-        Ok(ControlFlow::Continue(()))
     })?;
     if ttl.is_zero() {
         batch.delete(keys::worker(&worker.id));
@@ -218,4 +207,35 @@ pub(super) fn heartbeat(
         living.sort_by(|one, other| one.id.cmp(&other.id));
     }
     Ok((batch, living))
+}
+
+/// Lists the living, ordered by id.
+pub(super) fn workers(view: &dyn View, now: Timestamp) -> Result<Vec<WorkerRow>, StoreError> {
+    let mut living = Vec::new();
+    // Their keys stand in the order of their ids.
+    each_worker(view, &mut |_key, row, expires| {
+        if expires > now {
+            living.push(row);
+        }
+    })?;
+    Ok(living)
+}
+
+/// Visits every worker on the list, living or not, with its key and when its time is over.
+fn each_worker(view: &dyn View, each: &mut dyn FnMut(&[u8], WorkerRow, Timestamp)) -> Result<(), StoreError> {
+    view.scan(keys::under(keys::workers()), &mut |key, value| {
+        let what = || format!("the worker {}", key.escape_ascii());
+        let known: WorkerRecord = record::parse(value, what)?;
+        let id = key
+            .get(1..)
+            .and_then(|id| std::str::from_utf8(id).ok())
+            .and_then(|id| WorkerId::new(id).ok())
+            .ok_or_else(|| record::foreign_key(key))?;
+        let row = WorkerRow {
+            id,
+            hosts: known.hosts,
+        };
+        each(key, row, known.expires);
+        Ok(ControlFlow::Continue(()))
+    })
 }

@@ -17,16 +17,16 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
-    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
-    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
+    Attempted, Census, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Persistence, Posted, Pulse,
+    Query, QueryPage, Requeued, Runtime, Store, StoreCondition, StoreError, StoreRole, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
 use super::clock::HubClock;
 use super::engine::{Answer, Batch, Engine, Step, View, answered, step};
 use super::wait::Waiters;
-use super::{attempts, commit, duties, hub, instance, lease, parked, query};
+use super::{attempts, census, commit, duties, hub, instance, lease, parked, query};
 
 /// A hub's truth in this process.
 pub(super) struct EmbeddedStore {
@@ -39,8 +39,33 @@ pub(super) struct EmbeddedStore {
     /// Whether this process has opened the hub: whoever held a lease before is gone, since only one process at a
     /// time has the state.
     opened: AtomicBool,
-    /// Where the state is, for errors.
-    address: String,
+    place: Place,
+}
+
+/// Where the state is.
+pub(super) enum Place {
+    /// In this process.
+    Memory,
+    /// In this directory.
+    Directory(String),
+}
+
+impl Place {
+    /// What errors call it.
+    fn address(&self) -> &str {
+        match self {
+            Self::Memory => "memory",
+            Self::Directory(dir) => dir,
+        }
+    }
+
+    /// What a condition calls it.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Directory(_) => "embedded",
+        }
+    }
 }
 
 impl EmbeddedStore {
@@ -49,7 +74,7 @@ impl EmbeddedStore {
         engine: Arc<dyn Engine>,
         clock: Arc<HubClock>,
         runtime: Arc<dyn Runtime>,
-        address: String,
+        place: Place,
     ) -> Self {
         Self {
             engine,
@@ -58,7 +83,7 @@ impl EmbeddedStore {
             waiters: Waiters::default(),
             partitions: OnceLock::new(),
             opened: AtomicBool::new(false),
-            address,
+            place,
         }
     }
 
@@ -89,7 +114,7 @@ impl EmbeddedStore {
     ) -> Result<T, StoreError> {
         let (step, answer) = step(decide, |_| ());
         self.engine.apply(vec![step]).await;
-        answered(answer, &self.address).await
+        answered(answer, self.place.address()).await
     }
 
     fn commit_step(&self, partitions: u16, commit: TurnCommit) -> (Step, Answer<CommitOutcome>) {
@@ -181,7 +206,7 @@ impl Store for EmbeddedStore {
         self.engine.apply(steps).await;
         let mut outcomes = Vec::with_capacity(answers.len());
         for answer in answers {
-            outcomes.push(answered(answer, &self.address).await);
+            outcomes.push(answered(answer, self.place.address()).await);
         }
         outcomes
     }
@@ -364,5 +389,33 @@ impl Store for EmbeddedStore {
 
     async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError> {
         self.change(move |view, _now| parked::unpark(view, id)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
+        let now = self.clock.now();
+        self.read(|view| lease::workers(view, now))
+    }
+
+    async fn census(
+        &self,
+        partitions: Vec<PartitionId>,
+        older_than: Duration,
+    ) -> Result<Vec<Census>, StoreError> {
+        let (now, all) = (self.clock.now(), self.partitions()?);
+        self.read(|view| census::run(view, now, all, &partitions, older_than))
+    }
+
+    async fn condition(&self) -> Result<StoreCondition, StoreError> {
+        Ok(StoreCondition {
+            kind: self.place.kind(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            run: hub::run(),
+            memory_used_bytes: None,
+            memory_max_bytes: None,
+            role: Some(StoreRole::Primary),
+            replicas: 0,
+            persistence: Persistence::default(),
+            is_last_write_ok: None,
+        })
     }
 }

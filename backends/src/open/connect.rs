@@ -10,11 +10,13 @@ use longhaul_shared::id::HubName;
 use longhaul_shared::port::{
     Broker, BrokerError, HubSettings, Ports, Runtime, Source, Store, StoreError, within,
 };
+use longhaul_telemetry::{Check, prometheus};
 
 use super::error::OpenError;
-use super::watched::{Consumed, Watched};
+use super::health;
 use crate::config::{Config, StoreKind};
 use crate::embedded::Embedded;
+use crate::metered::{Consumption, MeteredBroker, MeteredStore, PortMetrics};
 use crate::rabbitmq::{RabbitBroker, RabbitConfig, Role};
 use crate::redis::{RedisConfig, RedisStore, RedisTimeouts};
 
@@ -30,19 +32,37 @@ pub struct Opened {
     pub hub: HubName,
     /// What the hub is made with if it does not exist yet.
     pub hub_settings: HubSettings,
-    consumed: Consumed,
+    consumption: Consumption,
+    metrics: Arc<PortMetrics>,
     rabbit: Option<Arc<RabbitBroker>>,
 }
 
 impl Opened {
-    /// Waits until each of these sources has been subscribed to through [`Opened::ports`], once: from then on the
-    /// program is ready.
+    /// Waits until each of these sources is subscribed to through [`Opened::ports`]: from then on the program is ready.
     ///
     /// # Cancel safety
     /// Safe: it only looks.
     pub fn consuming(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send + use<> {
-        let consumed = self.consumed.clone();
-        async move { consumed.all(&sources).await }
+        self.consumption.until_consuming(sources)
+    }
+
+    /// Says, whenever it is asked, what of the ports keeps a program from being ready that is to consume these sources;
+    /// shows by the way what it sees in the metrics.
+    pub fn checks(&self, sources: Vec<Source>) -> impl Fn() -> Vec<Check> + Send + Sync + 'static {
+        health::checks(
+            self.ports.clone(),
+            Arc::clone(&self.metrics),
+            self.consumption.clone(),
+            sources,
+        )
+    }
+
+    /// Shows the metrics of the ports to whoever gathers from a registry.
+    ///
+    /// # Errors
+    /// When the registry has metrics of the same names already.
+    pub fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
     }
 
     /// Closes the connections in good order, within seconds: confirms that are still out are waited for. Nothing
@@ -83,18 +103,21 @@ pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Res
             (embedded.store(), embedded.broker(), None)
         }
     };
-    let (watched, consumed) = Watched::new(broker);
+    let metrics = Arc::new(PortMetrics::default());
+    let store = MeteredStore::new(store, Arc::clone(&runtime), Arc::clone(&metrics) as _);
+    let (broker, consumption) = MeteredBroker::new(broker, Arc::clone(&runtime), Arc::clone(&metrics) as _);
     Ok(Opened {
         ports: Ports {
-            store,
-            broker: Arc::new(watched),
+            store: Arc::new(store),
+            broker: Arc::new(broker),
             runtime,
         },
         hub: config.hub.name.clone(),
         hub_settings: HubSettings {
             partitions: config.hub.partitions,
         },
-        consumed,
+        consumption,
+        metrics,
         rabbit,
     })
 }

@@ -8,6 +8,7 @@ mod ready;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -52,7 +53,29 @@ pub(super) struct Publisher {
     site: Arc<Site>,
     requests: mpsc::Sender<Request>,
     draining: CancellationToken,
+    unconfirmed: Unconfirmed,
     task: tokio::sync::Mutex<TaskHandle>,
+}
+
+/// Counts the messages of which it is not known yet what became of them.
+#[derive(Clone, Debug, Default)]
+struct Unconfirmed(Arc<AtomicU64>);
+
+impl Unconfirmed {
+    /// Counts one until the answer is dropped.
+    fn one(&self) -> OneUnconfirmed {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OneUnconfirmed(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct OneUnconfirmed(Unconfirmed);
+
+impl Drop for OneUnconfirmed {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -71,6 +94,7 @@ impl Publisher {
     ) -> Self {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let draining = CancellationToken::new();
+        let unconfirmed = Unconfirmed::default();
         let task = Task {
             site: Arc::clone(site),
             uplink,
@@ -79,6 +103,7 @@ impl Publisher {
             draining: draining.clone(),
             requests: receiver,
             waiting: VecDeque::new(),
+            unconfirmed: unconfirmed.clone(),
             desk: Desk::default(),
             stuck_since: site.runtime.now(),
         };
@@ -86,6 +111,7 @@ impl Publisher {
             site: Arc::clone(site),
             requests,
             draining,
+            unconfirmed,
             task: tokio::sync::Mutex::new(site.runtime.spawn("rabbitmq-publisher", task.run().boxed())),
         }
     }
@@ -108,6 +134,11 @@ impl Publisher {
             return outcomes;
         }
         vec![unknown("this program is shutting down"); messages]
+    }
+
+    /// How many messages were taken in of which it is not known yet what became of them.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        self.unconfirmed.0.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more, and waits for what is under way.
@@ -138,6 +169,7 @@ struct Ticket {
     /// When it was handed in, and from its sending on, when it was sent.
     since: Monotonic,
     bytes: usize,
+    _unconfirmed: OneUnconfirmed,
 }
 
 /// The batches that are not answered yet.
@@ -207,6 +239,7 @@ struct Task {
     requests: mpsc::Receiver<Request>,
     /// Not yet handed to lapin.
     waiting: VecDeque<(Publication, Ticket)>,
+    unconfirmed: Unconfirmed,
     desk: Desk,
     /// Since when nothing can be sent, while nothing can.
     stuck_since: Monotonic,
@@ -291,6 +324,7 @@ impl Task {
                 destination: publication.destination.clone(),
                 since: request.since,
                 bytes: publication.body.len(),
+                _unconfirmed: self.unconfirmed.one(),
             };
             self.waiting.push_back((publication, ticket));
         }

@@ -6,7 +6,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use longhaul_shared::id::{Epoch, HubName, PartitionId, QueueName};
 use longhaul_shared::message::Destination;
-use longhaul_shared::port::BrokerError;
+use longhaul_shared::port::{BrokerError, Depth};
 
 use super::connection::Link;
 use super::properties::short;
@@ -105,12 +105,11 @@ impl Topology {
     }
 }
 
-/// Looks whether a queue exists, without making it, and how many consume from it. If it does not, the channel is
-/// gone.
+/// Looks whether a queue exists, without making it, and how it stands. If it does not, the channel is gone.
 ///
 /// # Errors
 /// [`BrokerError::Missing`] if it does not exist.
-pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Result<u32, BrokerError> {
+pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Result<Depth, BrokerError> {
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
@@ -118,7 +117,10 @@ pub(super) async fn look_for(link: &Link, channel: &Channel, queue: &str) -> Res
     let found = channel.queue_declare(short(queue), options, FieldTable::default());
     link.rpc("queue.declare", found)
         .await?
-        .map(|queue| queue.consumer_count())
+        .map(|queue| Depth {
+            ready: u64::from(queue.message_count()),
+            consumers: queue.consumer_count(),
+        })
         .map_err(|error| refusal::of_queue(link.address(), queue, &error))
 }
 

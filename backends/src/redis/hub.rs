@@ -13,7 +13,7 @@ use super::config::{Durability, RedisConfig};
 use super::connection::{Link, Server};
 use super::error::{store_error, unreadable};
 use super::keys::{Keys, PartitionKeys};
-use super::safety::{self, Fill};
+use super::safety::{self, Fill, Said};
 use super::script::{self, Call, Lua};
 
 pub(super) static OPEN_HUB: Lua = Lua::new(include_str!("open_hub.lua"));
@@ -162,6 +162,11 @@ impl Hub {
             Ok([Some(number), nonce]) => epoch(&meta, Some(number), nonce),
             _ => Err(self.mismatch("does not exist on this server".to_owned())),
         }
+    }
+
+    /// What the server says of itself.
+    pub(super) async fn ask_server(&self) -> Result<Said, StoreError> {
+        safety::ask(&self.bulk).await
     }
 
     /// Whether the server takes no new work.
@@ -326,7 +331,8 @@ fn epoch(meta: &str, number: Option<String>, nonce: Option<String>) -> Result<Ep
     })
 }
 
-fn timestamp(seconds: i64, micros: i64) -> Timestamp {
+/// The point in time that an answer to TIME tells.
+pub(super) fn timestamp(seconds: i64, micros: i64) -> Timestamp {
     Timestamp::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 

@@ -32,22 +32,7 @@ const FILL_BELIEVED_FOR: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`StoreError::Refused`] with what is wrong, why, and what to do.
 pub(super) async fn check(link: &Link, durability: Durability, allow_unsafe: bool) -> Result<(), StoreError> {
-    let mut questions = Pipeline::new();
-    questions.ignore_errors().cmd("INFO");
-    for setting in SETTINGS {
-        questions.cmd("CONFIG").arg("GET").arg(setting);
-    }
-    let mut answers = link.send(&questions).await?.into_iter();
-    let info = answers.next().map_or_else(|| Ok(String::new()), text);
-    let info = info.map_err(|error| store_error(link.address(), "the answer to INFO", &error))?;
-    let mut settings = from_info(&info);
-    for answer in answers {
-        match answer.and_then(|value| Ok(from_redis_value::<BTreeMap<String, String>>(value)?)) {
-            Ok(told) => settings.extend(told),
-            Err(error) if is_forbidden(&error) => {}
-            Err(error) => return Err(store_error(link.address(), "the answer to CONFIG GET", &error)),
-        }
-    }
+    let Said { info: _, settings } = ask(link).await?;
     check_version(link.address(), &settings)?;
     if !settings.contains_key("appendfsync") {
         tracing::warn!(
@@ -72,6 +57,40 @@ pub(super) async fn check(link: &Link, durability: Durability, allow_unsafe: boo
         return Ok(());
     }
     Err(StoreError::Refused { reason: told })
+}
+
+/// What a server says of itself.
+pub(super) struct Said {
+    /// Every field of INFO, under its own name.
+    pub(super) info: BTreeMap<String, String>,
+    /// What decides whether it keeps what it accepts, under the names that CONFIG uses; without what INFO does not
+    /// tell where CONFIG is forbidden.
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+/// Asks a server about itself.
+///
+/// # Errors
+/// There was no answer.
+pub(super) async fn ask(link: &Link) -> Result<Said, StoreError> {
+    let mut questions = Pipeline::new();
+    questions.ignore_errors().cmd("INFO");
+    for setting in SETTINGS {
+        questions.cmd("CONFIG").arg("GET").arg(setting);
+    }
+    let mut answers = link.send(&questions).await?.into_iter();
+    let info = answers.next().map_or_else(|| Ok(String::new()), text);
+    let info = info.map_err(|error| store_error(link.address(), "the answer to INFO", &error))?;
+    let info = fields(&info);
+    let mut settings = from_info(&info);
+    for answer in answers {
+        match answer.and_then(|value| Ok(from_redis_value::<BTreeMap<String, String>>(value)?)) {
+            Ok(told) => settings.extend(told),
+            Err(error) if is_forbidden(&error) => {}
+            Err(error) => return Err(store_error(link.address(), "the answer to CONFIG GET", &error)),
+        }
+    }
+    Ok(Said { info, settings })
 }
 
 /// What is wrong and why, one sentence part each.
@@ -107,11 +126,19 @@ fn dangers(settings: &BTreeMap<String, String>, durability: Durability) -> Vec<S
     dangers
 }
 
+/// The fields of an answer to INFO.
+pub(super) fn fields(info: &str) -> BTreeMap<String, String> {
+    let lines = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    lines
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
 /// What INFO tells, under the names that CONFIG uses.
-fn from_info(info: &str) -> BTreeMap<String, String> {
+fn from_info(info: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
-    for (name, value) in info.lines().filter_map(|line| line.trim_end().split_once(':')) {
-        let (name, value) = match (name, value) {
+    for (name, value) in info {
+        let (name, value) = match (name.as_str(), value.as_str()) {
             ("maxmemory_policy", policy) => ("maxmemory-policy", policy),
             ("aof_enabled", "0") => ("appendonly", "no"),
             ("aof_enabled", _) => ("appendonly", "yes"),
@@ -252,6 +279,7 @@ mod tests {
 
     #[test]
     fn info_stands_in_for_config() {
+        let from_info = |info| from_info(&fields(info));
         let found =
             from_info("# Memory\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nredis_version:7.0.15\r\n");
         assert!(dangers(&found, Durability::Single).is_empty());

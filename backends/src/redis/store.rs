@@ -16,9 +16,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    Attempted, Census, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
     LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
-    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
+    QueryPage, Requeued, Runtime, Store, StoreCondition, StoreError, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -264,5 +264,21 @@ impl Store for RedisStore {
 
     async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError> {
         self.hub.unpark(id).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
+        self.hub.workers().await
+    }
+
+    async fn census(
+        &self,
+        partitions: Vec<PartitionId>,
+        older_than: Duration,
+    ) -> Result<Vec<Census>, StoreError> {
+        self.hub.census(&partitions, older_than).await
+    }
+
+    async fn condition(&self) -> Result<StoreCondition, StoreError> {
+        self.hub.condition().await
     }
 }

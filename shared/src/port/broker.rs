@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use crate::id::{Epoch, PartitionId, QueueName};
 use crate::message::{Destination, Incoming, Publication};
 
+use super::insight::{BrokerCondition, Depth};
+
 /// Distributes work: durable queues, at-least-once, no order.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
@@ -52,12 +54,17 @@ pub trait Broker: Send + Sync + 'static {
     /// [`BrokerError`].
     async fn withdraw_epoch(&self, epoch: Epoch) -> Result<(), BrokerError>;
 
-    /// How many consumers a source has at this moment, on whatever connection; `None` if its queue does not exist.
-    /// MUST NOT create it.
+    /// How many messages wait in a queue and how many consumers it has; `None` if it does not exist. MUST NOT create
+    /// it. Once nothing changes the numbers MUST become the true ones, but for a queue whose messages the backend does not
+    /// keep (the dead queue of a hub in one process). Until then they may be behind, and RabbitMQ may answer twice 0 for a
+    /// quorum queue that is too busy to be counted in time: one answer of 0 is no proof that nobody consumes.
     ///
     /// # Errors
     /// [`BrokerError`] when the broker could not be asked.
-    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError>;
+    async fn depth(&self, destination: &Destination) -> Result<Option<Depth>, BrokerError>;
+
+    /// How the way to the broker stands. Never waits and asks nobody, so it may be behind by a moment.
+    fn condition(&self) -> BrokerCondition;
 
     /// A number that changes whenever the broker may have been lost or replaced since it was last read: a new
     /// connection. Loops that see it change check the epoch before they trust the queues.

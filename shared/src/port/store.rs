@@ -16,6 +16,9 @@ use crate::message::{Envelope, Publication};
 use crate::parked::ParkedMessage;
 use crate::time::Timestamp;
 
+use super::era::{Era, StoreRun};
+use super::insight::{Census, StoreCondition};
+
 /// The truth of one hub. All methods may be called from any number of tasks at once.
 ///
 /// Accepted means: when a changing method returns `Ok`, what it says survives what the hub's durability mode
@@ -188,6 +191,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn heartbeat(&self, worker: WorkerRow, ttl: Duration) -> Result<Vec<WorkerRow>, StoreError>;
 
+    /// Who lives, as a heartbeat would be told now: ordered by id. MUST NOT change anything, and MUST leave out those whose
+    /// time is over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError>;
+
     /// Takes the lease of a partition if it is free, has expired, or may be taken early as the wish says. The same
     /// nonce again MUST get the same token again.
     ///
@@ -306,6 +316,28 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError>;
+
+    // --- insight ---------------------------------------------------------------------------------------
+
+    /// How these partitions stand, in the order asked; `older_than` says from which age on an instance of the ready set
+    /// counts as overdue, by the store's clock. A partition that nobody used yet has nothing. Each number MUST be true at
+    /// some moment of the call, but they need not belong to the same one. MUST NOT change anything. It is asked every few
+    /// seconds for all partitions of a hub: on a server it MUST NOT cost more the more instances there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn census(
+        &self,
+        partitions: Vec<PartitionId>,
+        older_than: Duration,
+    ) -> Result<Vec<Census>, StoreError>;
+
+    /// What the store says of itself. MUST NOT change anything, and MUST answer where the server shows only a part: what
+    /// is forbidden to ask is `None`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn condition(&self) -> Result<StoreCondition, StoreError>;
 }
 
 /// What a hub is made with.
@@ -326,20 +358,6 @@ pub struct HubInfo {
     pub queue_type: String,
     /// The store's run in which it was made; nothing made in it can have been lost before the next.
     pub born: StoreRun,
-}
-
-/// Names one run of the store's server: another name tells that another server answers, or the same one after a
-/// restart, so that changes which it had accepted may be gone, unless it keeps them in every run.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct StoreRun(pub String);
-
-/// What may have been lost: everything sent before the broker's epoch, and what the store accepted before its run.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Era {
-    /// The generation of the hub's queues.
-    pub epoch: Epoch,
-    /// The run of the store.
-    pub run: StoreRun,
 }
 
 /// See [`Store::pulse`].

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn deep() -> [(&'static str, Bounds); 7] {
+fn deep() -> [(&'static str, Bounds); 8] {
     let none = Faults::every(0);
     let one = Bounds::calm(Shape::Sequence(1));
     let sequence = Bounds::calm(Shape::Sequence(2));
@@ -79,6 +79,10 @@ fn deep() -> [(&'static str, Bounds); 7] {
             one.handed_over(1).with(1, Faults::every(1)),
         ),
         ("one task, a loss of the broker and a crash", one.with(2, wipes)),
+        (
+            "one task, two losses of the broker",
+            one.with(2, Faults { wipes: 2, ..none }),
+        ),
         ("one task, any two faults", one.with(2, Faults::every(2))),
         (
             "sequence of two, any one fault",

@@ -3,7 +3,7 @@
 
 use crate::broker::Broker;
 use crate::rule::Broken;
-use crate::store::{Commit, CommitId, FIRST_EPOCH, Outcome, Store};
+use crate::store::{Commit, CommitId, Outcome, Store};
 use crate::vocabulary::{Epoch, Event, Input, Item, Message, Shape, Task, Token, open_tasks, put};
 
 /// A worker's memory. A crash leaves the default, but for the epoch that the next start reads.
@@ -16,16 +16,28 @@ pub(crate) struct Owner {
     /// The epoch that it knows, and whether it has looked for its marker on this connection.
     pub(crate) epoch: Epoch,
     pub(crate) checked: bool,
-    /// It has declared the next marker and is about to raise the number.
-    pub(crate) raising: bool,
+    /// How far it has come with raising it.
+    pub(crate) raising: Raising,
     pub(crate) session: Option<Session>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) turn: Option<Turn>,
     /// The relay: what it knows of the outbox.
     pub(crate) relay: Vec<(Item, Sent)>,
     /// Up to which epoch it knows the partition to be rebuilt.
-    pub(crate) rebuilt: Epoch,
+    pub(crate) rebuilt: u8,
     pub(crate) rebuild: Option<Rebuild>,
+}
+
+/// How far a worker has come that misses the marker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) enum Raising {
+    /// It does not.
+    #[default]
+    No,
+    /// The store has told it that nobody has raised the epoch since.
+    Told,
+    /// It has declared the queues and the next marker, and is about to raise the number.
+    Declared,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +71,7 @@ pub(crate) enum Sent {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Rebuild {
-    epoch: Epoch,
+    epoch: u8,
     /// Tasks that the relay sends anyway.
     unsent: Vec<Task>,
     /// The instance has had its first turn.
@@ -342,7 +354,7 @@ impl Owner {
     /// `era.rs`, `to_rebuild`
     pub(crate) fn must_rebuild(&self) -> bool {
         let in_hand = self.rebuild.as_ref().map_or(0, |rebuild| rebuild.epoch);
-        self.rebuilt.max(in_hand).max(FIRST_EPOCH) < self.epoch
+        self.rebuilt.max(in_hand).max(Epoch::FIRST.number) < self.epoch.number
     }
 
     /// `relay.rs`, `unsent`: nothing can be said of what waits for the broker's answer.
@@ -361,7 +373,7 @@ impl Owner {
         let mut unsent: Vec<_> = unsent.into_iter().map(|item| item.task).collect();
         unsent.dedup();
         self.rebuild = Some(Rebuild {
-            epoch: self.epoch,
+            epoch: self.epoch.number,
             unsent,
             begun: false,
             finished: !is_open || broken == Some(Broken::MarkAfterResend),

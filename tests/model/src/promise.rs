@@ -6,8 +6,7 @@ use stateright::{Model, Property};
 use crate::bounds::Bounds;
 use crate::owner::Owner;
 use crate::protocol::{Action, Protocol, State};
-use crate::store::FIRST_EPOCH;
-use crate::vocabulary::{Event, Input, Message, Task, open_tasks};
+use crate::vocabulary::{Epoch, Event, Input, Message, Task, open_tasks};
 
 /// History is what the author's code can have, each result in it once.
 pub const HISTORY: &str = "history is legal";
@@ -165,8 +164,8 @@ impl State {
         }
         let has_begun = !store.history.is_empty();
         let is_looked_at = store.inbox.is_empty() || store.ready;
-        let is_rebuilt_later =
-            !self.broker.markers.contains(&store.epoch) || store.rebuilt.max(FIRST_EPOCH) < store.epoch;
+        let is_rebuilt_later = !self.broker.markers.contains(&store.epoch)
+            || store.rebuilt.max(Epoch::FIRST.number) < store.epoch.number;
         let open = open_tasks(&store.history);
         (has_begun || store.ready)
             && is_looked_at

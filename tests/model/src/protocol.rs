@@ -6,10 +6,10 @@
 
 use crate::bounds::{Bounds, Fault, Faults};
 use crate::broker::Broker;
-use crate::owner::{Owner, Sent};
+use crate::owner::{Owner, Raising, Sent};
 use crate::rule::Broken;
-use crate::store::{Commit, FIRST_EPOCH, Store};
-use crate::vocabulary::{Input, Item, Message, Task, put, take};
+use crate::store::{Commit, Store};
+use crate::vocabulary::{Epoch, Input, Item, Message, Task, put, take};
 
 /// The protocol within bounds, perhaps with one rule broken.
 #[derive(Clone, Debug)]
@@ -114,16 +114,16 @@ impl Protocol {
     pub(crate) fn beginning(&self) -> State {
         let mut state = State {
             store: Store {
-                epoch: FIRST_EPOCH,
+                epoch: Epoch::FIRST,
                 ..Store::default()
             },
             broker: Broker {
                 control: Some(Vec::new()),
-                markers: vec![FIRST_EPOCH],
+                markers: vec![Epoch::FIRST],
                 ..Broker::default()
             },
-            a: Owner::started(FIRST_EPOCH, true),
-            b: Owner::started(FIRST_EPOCH, true),
+            a: Owner::started(Epoch::FIRST, true),
+            b: Owner::started(Epoch::FIRST, true),
             attempt: None,
             start: Request::NotYet,
             terminate: if self.bounds.terminates {
@@ -262,7 +262,7 @@ impl Protocol {
         let mut may = |fault: Fault| *fault(&mut left) > 0;
         for worker in [Worker::A, Worker::B] {
             let owner = state.owner(worker);
-            if (owner.token.is_some() || owner.raising) && may(|faults| &mut faults.crashes) {
+            if (owner.token.is_some() || owner.raising != Raising::No) && may(|faults| &mut faults.crashes) {
                 actions.push(Action::Crash(worker));
             }
             if owner.token.is_some() && may(|faults| &mut faults.disconnects) {
@@ -554,16 +554,29 @@ impl State {
     /// `era.rs`, `settle_now` and `raise`, one await after the other
     fn check_epoch(&mut self, worker: Worker, broken: Option<Broken>) {
         let (owner, store, broker, _) = self.parts(worker);
-        if owner.raising {
-            owner.epoch = store.advance_epoch(owner.epoch);
-            owner.raising = false;
-        } else if broker.markers.contains(&owner.epoch) || broken == Some(Broken::EpochCheck) {
-            broker.declare();
-            owner.checked = true;
-        } else {
-            broker.declare();
-            broker.declare_marker(owner.epoch + 1);
-            owner.raising = true;
+        let nonce = match (broken, worker) {
+            (Some(Broken::MarkerNonce), _) => 0,
+            (_, Worker::A) => 1,
+            (_, Worker::B) => 2,
+        };
+        let next = owner.epoch.next(nonce);
+        match owner.raising {
+            Raising::No if broker.markers.contains(&owner.epoch) || broken == Some(Broken::EpochCheck) => {
+                broker.declare();
+                owner.checked = true;
+            }
+            // Another has raised it: what it has declared is looked for next.
+            Raising::No if store.epoch.number > owner.epoch.number => owner.epoch = store.epoch,
+            Raising::No => owner.raising = Raising::Told,
+            Raising::Told => {
+                broker.declare();
+                broker.declare_marker(next);
+                owner.raising = Raising::Declared;
+            }
+            Raising::Declared => {
+                owner.epoch = store.advance_epoch(owner.epoch, next);
+                owner.raising = Raising::No;
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Broken {
     Sweep,
     /// Nobody looks whether the broker still has its data.
     EpochCheck,
+    /// The marker of an epoch is named by its number alone, whoever began it.
+    MarkerNonce,
     /// A partition is marked as rebuilt before its open tasks are sent again.
     MarkAfterResend,
     /// A rebuild leaves out messages whose confirm may come from the broker that is gone.
@@ -38,7 +40,7 @@ pub enum Broken {
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AckAfterCommit,
         Self::Fence,
         Self::CommitNumber,
@@ -48,6 +50,7 @@ impl Broken {
         Self::Dedupe,
         Self::Sweep,
         Self::EpochCheck,
+        Self::MarkerNonce,
         Self::MarkAfterResend,
         Self::UnsentAfterAnswers,
         Self::ResendOnEvidence,

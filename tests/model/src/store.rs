@@ -6,9 +6,6 @@
 use crate::rule::Broken;
 use crate::vocabulary::{Epoch, Event, Item, Message, Token, put, take};
 
-/// The first epoch; a partition that was never rebuilt needs none for it.
-pub(crate) const FIRST_EPOCH: Epoch = 1;
-
 /// What the store holds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Store {
@@ -22,7 +19,7 @@ pub(crate) struct Store {
     pub(crate) lease: Option<Token>,
     pub(crate) expired: bool,
     pub(crate) taken: u8,
-    pub(crate) rebuilt: Epoch,
+    pub(crate) rebuilt: u8,
     pub(crate) epoch: Epoch,
     /// Ghost: how many commits were applied.
     pub(crate) applied: u8,
@@ -149,15 +146,15 @@ impl Store {
     }
 
     /// `advance_epoch.lua`
-    pub(crate) fn advance_epoch(&mut self, seen: Epoch) -> Epoch {
+    pub(crate) fn advance_epoch(&mut self, seen: Epoch, next: Epoch) -> Epoch {
         if self.epoch == seen {
-            self.epoch += 1;
+            self.epoch = next;
         }
         self.epoch
     }
 
     /// `mark_rebuilt.lua`
-    pub(crate) fn mark_rebuilt(&mut self, token: Token, epoch: Epoch) {
+    pub(crate) fn mark_rebuilt(&mut self, token: Token, epoch: u8) {
         if self.lease == Some(token) {
             self.rebuilt = self.rebuilt.max(epoch);
         }

@@ -5,8 +5,27 @@
 pub(crate) type Token = u8;
 /// Names a task of the instance.
 pub(crate) type Task = u8;
+
 /// The generation of the queues.
-pub(crate) type Epoch = u8;
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct Epoch {
+    pub(crate) number: u8,
+    /// Tells apart what two workers began under the same number: who it was. One that begins twice under one number
+    /// has dropped what it began first, so the same name does no harm.
+    pub(crate) nonce: u8,
+}
+
+impl Epoch {
+    /// The first one; a partition that was never rebuilt needs none for it.
+    pub(crate) const FIRST: Self = Self { number: 1, nonce: 0 };
+
+    pub(crate) const fn next(self, nonce: u8) -> Self {
+        Self {
+            number: self.number + 1,
+            nonce,
+        }
+    }
+}
 
 /// An event of the history, without its payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

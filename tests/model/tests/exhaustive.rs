@@ -166,6 +166,7 @@ fn each_rule_that_is_broken_is_noticed() {
             ),
             Broken::Sweep => (one, LOST),
             Broken::EpochCheck => (wipe, LOST),
+            Broken::MarkerNonce => (one.with(2, Faults { wipes: 2, ..NONE }), LOST),
             Broken::MarkAfterResend => (
                 one.with(
                     2,

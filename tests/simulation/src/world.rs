@@ -215,7 +215,10 @@ impl World {
     }
 
     async fn orchestrate(self, ports: Ports, stop: CancellationToken) {
-        let mut settings = longhaul_orchestrator_worker::Settings::default();
+        let mut settings = longhaul_orchestrator_worker::Settings {
+            sample_every: Duration::ZERO,
+            ..longhaul_orchestrator_worker::Settings::default()
+        };
         if self.plan().is_tight {
             settings.turns_max = 3;
             settings.sessions_max = 2;
@@ -249,6 +252,7 @@ impl World {
         let settings = longhaul_activity_worker::Settings {
             queues: vec![QueueName::default()],
             concurrency: if self.plan().is_tight { 2 } else { 64 },
+            sample_every: Duration::ZERO,
             ..longhaul_activity_worker::Settings::default()
         };
         let registry = workload::activities(self.oracle(), &ports.runtime, late);

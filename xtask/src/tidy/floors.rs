@@ -16,6 +16,7 @@ struct Place {
 }
 
 const SHARED: &str = "longhaul-shared";
+const TELEMETRY: &str = "longhaul-telemetry";
 const SDK: &str = "longhaul-sdk";
 const BACKENDS: &str = "longhaul-backends";
 const CLIENT: &str = "longhaul-client";
@@ -28,11 +29,12 @@ const FACADE: &str = "longhaul";
 const MODEL: &str = "longhaul-model";
 const SIMULATION: &str = "longhaul-simulation";
 
-const HOST: &[&str] = &[SHARED, SDK];
+const HOST: &[&str] = &[SHARED, TELEMETRY, SDK];
 const GATEWAY: &[&str] = &[SHARED, SDK, CLIENT];
 const IN_BIN: &[&str] = &[BACKENDS, EXAMPLES];
 const BELOW_FACADE: &[&str] = &[
     SHARED,
+    TELEMETRY,
     SDK,
     BACKENDS,
     CLIENT,
@@ -44,6 +46,7 @@ const BELOW_FACADE: &[&str] = &[
 ];
 const ALL: &[&str] = &[
     SHARED,
+    TELEMETRY,
     SDK,
     BACKENDS,
     CLIENT,
@@ -58,6 +61,7 @@ const ALL: &[&str] = &[
 /// What the tests see: everything, and the simulation, whose judgement of histories they share.
 const TESTED: &[&str] = &[
     SHARED,
+    TELEMETRY,
     SDK,
     BACKENDS,
     CLIENT,
@@ -70,9 +74,14 @@ const TESTED: &[&str] = &[
     SIMULATION,
 ];
 
-const PLACES: [Place; 15] = [
+const PLACES: [Place; 16] = [
     Place {
         package: SHARED,
+        may: &[],
+        may_in_bin: &[],
+    },
+    Place {
+        package: TELEMETRY,
         may: &[],
         may_in_bin: &[],
     },
@@ -83,7 +92,7 @@ const PLACES: [Place; 15] = [
     },
     Place {
         package: BACKENDS,
-        may: &[SHARED],
+        may: &[SHARED, TELEMETRY],
         may_in_bin: &[],
     },
     Place {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::channel::oneshot;
 use longhaul_shared::id::{Epoch, QueueName};
-use longhaul_shared::message::Publication;
+use longhaul_shared::message::{Destination, Publication};
 use longhaul_shared::port::{
-    Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription,
+    Acker, Broker, BrokerCondition, BrokerError, Delivery, DeliveryTag, Depth, PublishError, Source,
+    Subscription,
 };
 
 use super::server::{BrokerServer, ConsumerId, Look, unavailable, unknown};
@@ -152,9 +153,19 @@ impl Broker for SimBroker {
         self.ask(|server| server.withdraw_epoch(epoch)).await
     }
 
-    async fn consumers(&self, source: &Source) -> Result<Option<u32>, BrokerError> {
-        let queue = source.destination();
-        self.ask(|server| server.consumers(&queue)).await
+    async fn depth(&self, destination: &Destination) -> Result<Option<Depth>, BrokerError> {
+        self.ask(|server| server.depth(destination)).await
+    }
+
+    fn condition(&self) -> BrokerCondition {
+        BrokerCondition {
+            kind: "simulated",
+            version: None,
+            is_connected: self.server.check_up(self.life).is_ok(),
+            is_blocked: self.server.is_blocked(self.life),
+            // A message on its way is nobody's until it arrives.
+            unconfirmed: 0,
+        }
     }
 
     fn connection_generation(&self) -> u64 {

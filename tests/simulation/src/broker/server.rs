@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longhaul_shared::id::{Epoch, PartitionId, QueueName};
 use longhaul_shared::message::{Destination, Incoming, Publication};
-use longhaul_shared::port::{BrokerError, Delivery, DeliveryTag, PublishError};
+use longhaul_shared::port::{BrokerError, Delivery, DeliveryTag, Depth, PublishError};
 use tokio::sync::Notify;
 
 use crate::executor::{Executor, Life, Micros};
@@ -414,14 +414,17 @@ impl BrokerServer {
         self.is(Mutant::EpochUnchecked) && epoch.number > 0 || self.lock().epochs.contains(&epoch)
     }
 
-    pub(super) fn consumers(&self, queue: &Destination) -> Option<u32> {
+    pub(super) fn depth(&self, queue: &Destination) -> Option<Depth> {
         let server = self.lock();
-        server.queues.get(queue)?;
+        let ready = server.queues.get(queue)?.len() as u64;
         let consumers = server
             .consumers
             .values()
             .filter(|consumer| consumer.queue == *queue);
-        Some(u32::try_from(consumers.count()).unwrap_or(u32::MAX))
+        Some(Depth {
+            ready,
+            consumers: u32::try_from(consumers.count()).unwrap_or(u32::MAX),
+        })
     }
 
     pub(super) fn withdraw_epoch(&self, epoch: Epoch) {

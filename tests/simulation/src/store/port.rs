@@ -15,9 +15,9 @@ use longhaul_shared::instance::{InstanceRow, StartInstance};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    Attempted, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
-    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Posted, Pulse, Query,
-    QueryPage, Requeued, Runtime, Store, StoreError, WorkerRow,
+    Attempted, Census, Created, DueTimers, Era, HeldLease, HubInfo, HubSettings, LeaseOutcome, LeaseRenewal,
+    LeaseWish, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage, Persistence, Posted, Pulse,
+    Query, QueryPage, Requeued, Runtime, Store, StoreCondition, StoreError, StoreRole, WorkerRow,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -384,6 +384,42 @@ impl Store for SimStore {
 
     async fn unpark(&self, id: ParkedId) -> Result<bool, StoreError> {
         self.call(true, move |state, _| Ok(state.unpark(id))).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
+        self.call(false, move |state, now| Ok(state.living(now))).await
+    }
+
+    async fn census(
+        &self,
+        partitions: Vec<PartitionId>,
+        older_than: Duration,
+    ) -> Result<Vec<Census>, StoreError> {
+        self.call(false, move |state, now| {
+            Ok(partitions
+                .iter()
+                .map(|partition| state.census(now, *partition, older_than))
+                .collect())
+        })
+        .await
+    }
+
+    async fn condition(&self) -> Result<StoreCondition, StoreError> {
+        let run = self.server.run();
+        self.call(false, move |_, _| {
+            Ok(StoreCondition {
+                kind: "simulated",
+                version: None,
+                run,
+                memory_used_bytes: None,
+                memory_max_bytes: None,
+                role: Some(StoreRole::Primary),
+                replicas: 0,
+                persistence: Persistence::default(),
+                is_last_write_ok: None,
+            })
+        })
+        .await
     }
 }
 

@@ -309,11 +309,16 @@ impl State {
         } else {
             self.workers.insert(worker.id, (now.plus(ttl), worker.hosts));
         }
+        self.living(now)
+    }
+
+    pub(super) fn living(&self, now: Timestamp) -> Vec<WorkerRow> {
+        let living = self.workers.iter().filter(|(_, (expires, _))| *expires > now);
         let row = |(id, (_, hosts)): (&WorkerId, &(Timestamp, Vec<FunctionName>))| WorkerRow {
             id: id.clone(),
             hosts: hosts.clone(),
         };
-        self.workers.iter().map(row).collect()
+        living.map(row).collect()
     }
 
     pub(super) fn acquire(

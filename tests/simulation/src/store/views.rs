@@ -8,8 +8,8 @@ use longhaul_shared::id::{EventSeq, ExecutionKey, InstanceId, MessageId, ParkedI
 use longhaul_shared::instance::InstanceRow;
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{
-    DueTimer, DueTimers, InstanceSummary, LoadRequest, LoadedInstance, OutboxPage, PageRequest, ParkedPage,
-    Query, QueryPage, StoreError,
+    Census, DueTimer, DueTimers, InstanceSummary, LoadRequest, LoadedInstance, OutboxPage, PageRequest,
+    ParkedPage, Query, QueryPage, StoreError,
 };
 use longhaul_shared::time::Timestamp;
 
@@ -190,6 +190,27 @@ impl State {
             .filter(|_| left.next().is_some())
             .map(ToString::to_string);
         (ids, next)
+    }
+
+    pub(super) fn census(&self, now: Timestamp, id: PartitionId, older_than: Duration) -> Census {
+        let partitions = self.hub.as_ref().map_or(1, |hub| hub.partitions);
+        let mut census = Census::default();
+        let of_partition = |(id, _): &(&InstanceId, _)| PartitionId::of(id, partitions);
+        for (_, instance) in self.instances.iter().filter(|entry| of_partition(entry) == id) {
+            *census.by_status.of_mut(instance.row.status) += 1;
+            let due_for = instance
+                .ready
+                .filter(|since| *since <= now)
+                .map(|since| now.since(since));
+            census.ready_overdue += u64::from(due_for >= Some(older_than));
+            census.ready_oldest = census.ready_oldest.max(due_for);
+        }
+        if let Some(partition) = self.partitions.get(&id) {
+            census.outbox = partition.outbox.len() as u64;
+            census.timers = partition.timers.len() as u64;
+            census.next_timer = partition.timers.values().min().copied();
+        }
+        census
     }
 
     pub(super) fn parked_page(&self, page: &PageRequest) -> Result<ParkedPage, StoreError> {

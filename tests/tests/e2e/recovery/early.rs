@@ -7,7 +7,7 @@ use futures::future::join_all;
 use longhaul_examples::contracts::{REMINDER, ReminderRequest};
 use longhaul_shared::id::PartitionId;
 use longhaul_shared::instance::Status;
-use longhaul_shared::port::Source;
+use longhaul_shared::message::Destination;
 use longhaul_tests::servers::{Proxy, RabbitServer, Servers};
 use tokio::task::block_in_place;
 
@@ -209,9 +209,9 @@ async fn a_worker_that_wakes_up_after_its_lease_commits_nothing_and_acknowledges
         "all work was done before the leases expired"
     );
     for partition in &lost {
-        let consumers = site.ports.broker.consumers(&Source::Control(*partition)).await;
+        let depth = site.ports.broker.depth(&Destination::Control(*partition)).await;
         assert_eq!(
-            consumers,
+            depth.map(|depth| depth.map(|depth| depth.consumers)),
             Ok(Some(2)),
             "the worker that hangs still consumes {partition}"
         );

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use longhaul_shared::port::{Monotonic, Source};
+use longhaul_shared::message::Destination;
+use longhaul_shared::port::Monotonic;
 use longhaul_tests::servers::{Proxy, RabbitServer, RedisServer, Servers};
 use tokio::task::block_in_place;
 
@@ -119,7 +120,7 @@ async fn others_who_come_back_to_an_empty_rabbitmq_first_hide_no_loss() {
     // A foreign client, too: its message is returned until there is a queue for it again.
     let unblock = async {
         site.wait_until("the client is connected again", DEADLINE, async || {
-            site.ports.broker.consumers(&Source::Intake).await.ok()
+            site.ports.broker.depth(&Destination::Intake).await.ok()
         })
         .await;
         proxy.unblock();
