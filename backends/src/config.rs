@@ -22,17 +22,19 @@ mod sections;
 
 mod command_line;
 mod logging;
+mod reference;
 
 pub use command_line::{CommandLine, help};
 pub use error::ConfigError;
 pub use given::Effective;
 pub use key::{Form, Key, Section};
 pub use origin::Origin;
+pub use reference::reference;
 pub use sections::{
     ActivitySection, AmqpSection, Config, HubSection, LogSection, OrchestratorSection, RedisSection,
     SECTIONS, StoreSection,
 };
-pub use setting::{Listen, LogFormat, StoreKind};
+pub use setting::{Listen, LogFormat, PemFile, StoreKind};
 pub use sources::{CONFIG_VARIABLE, ConfigFile, FILE_NAME, Flags, Sources};
 pub use units::ByteSize;
-pub use url::{AmqpUrl, RedisUrl};
+pub use url::{AmqpUrl, RedisUrl, without_secrets};

@@ -9,6 +9,9 @@ pub mod runtime;
 #[cfg(feature = "crash-points")]
 mod crash;
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 #[cfg(feature = "redis")]
 pub mod redis;
 

@@ -6,7 +6,7 @@ mod error;
 mod health;
 mod show;
 
-pub use connect::{Opened, open};
+pub use connect::{Opened, open, unreachable};
 pub use error::OpenError;
 pub use show::{ListenError, show};
 

@@ -13,6 +13,7 @@ mod publisher;
 mod refusal;
 mod socket;
 mod topology;
+mod wire;
 
 pub use topology::QueueType;
 
@@ -34,6 +35,7 @@ use self::address::Address;
 use self::connection::{Link, Purpose, Site, Uplink};
 use self::publisher::Publisher;
 use self::topology::Topology;
+use crate::tls::Tls;
 
 /// Longest time to open a connection, unless the URL's `connection_timeout` or the configuration says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ pub enum Role {
 /// Where the broker is, whose queues to use, and how long to wait.
 #[derive(Clone)]
 pub struct RabbitConfig {
-    /// `amqp://user:password@host:port/vhost`, with `heartbeat` (seconds, default 5), `connection_timeout`
+    /// `amqp://user:password@host:port/vhost`, or `amqps`, with `heartbeat` (seconds, default 5), `connection_timeout`
     /// (milliseconds), `channel_max` and `frame_max` as query parameters.
     pub url: String,
     /// The hub.
@@ -66,6 +68,8 @@ pub struct RabbitConfig {
     pub queue_type: QueueType,
     /// What this program may do to them.
     pub role: Role,
+    /// Whom to trust, and what to show, where the URL says `amqps`.
+    pub tls: Tls,
     /// See [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
     /// See [`CONNECTION_WAIT`].
@@ -83,6 +87,7 @@ impl RabbitConfig {
             hub,
             queue_type,
             role,
+            tls: Tls::default(),
             connect_timeout: CONNECT_TIMEOUT,
             connection_wait: CONNECTION_WAIT,
             confirm_timeout: CONFIRM_TIMEOUT,
@@ -119,13 +124,17 @@ impl RabbitBroker {
     ///
     /// # Errors
     /// [`BrokerError::Refused`] for an unusable URL, credentials or a virtual host that RabbitMQ does not take;
-    /// [`BrokerError::Unavailable`] when it does not answer in time.
+    /// [`BrokerError::Untrusted`] for certificates that are not accepted; [`BrokerError::Unavailable`] when it does
+    /// not answer in time.
     ///
     /// # Cancel safety
     /// Dropping the future closes whatever it had opened.
     pub async fn connect(config: RabbitConfig, runtime: Arc<dyn Runtime>) -> Result<Arc<Self>, BrokerError> {
+        let address = Address::parse(&config.url)?;
+        let tls = wire::secured(&address, &config.tls)?;
         let site = Arc::new(Site {
-            address: Address::parse(&config.url)?,
+            address,
+            tls,
             runtime,
             name: format!("longhaul {}", config.hub),
             connect_timeout: config.connect_timeout,

@@ -78,6 +78,12 @@ impl Client {
         self.inner.ports.store.time().await
     }
 
+    /// How many partitions the hub has.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.inner.partitions
+    }
+
     pub(crate) fn ports(&self) -> &Ports {
         &self.inner.ports
     }

@@ -26,6 +26,7 @@ mod wait;
 
 mod control;
 mod query;
+mod why;
 
 mod parked;
 
@@ -42,6 +43,7 @@ pub use parked::RequeueError;
 pub use query::HistoryError;
 pub use start::{StartCall, StartError};
 pub use wait::WaitError;
+pub use why::{Evidence, OpenStep, Owner, QueueStand, Reason, StepKind, Wait, Why, WhyError, explain};
 
 pub use longhaul_shared::history::{EventKind, HistoryEvent};
 pub use longhaul_shared::id::{FunctionName, HubName, InstanceId, InvalidId, ParkedId, StartId};

@@ -10,15 +10,29 @@ mod output;
 mod setup;
 mod span;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
+use longhaul_backends::config::without_secrets;
 
 use crate::command::Cli;
 use crate::output::Output;
 
+/// What clap says of the command line: help, or an error that repeats what was written.
+fn told(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let _unread = io::stderr().write_all(without_secrets(&error.render().to_string()).as_bytes());
+    ExitCode::from(2)
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     let output = Output::new(&cli.look);
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

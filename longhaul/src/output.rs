@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-pub(crate) use problem::Usage;
+pub(crate) use problem::{Usage, code_in};
 pub(crate) use table::{Cell, Record, Table, clipped};
 
 /// How results look.

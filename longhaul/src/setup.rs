@@ -162,7 +162,7 @@ pub(crate) async fn with_session<T>(
     done
 }
 
-fn check_dir(config: &Config, begin: Begin) -> Result<(), Usage> {
+pub(crate) fn check_dir(config: &Config, begin: Begin) -> Result<(), Usage> {
     if config.store.kind != StoreKind::Embedded {
         return Ok(());
     }

@@ -169,6 +169,34 @@ impl Ran {
 }
 
 #[test]
+fn the_page_of_keys_is_the_one_that_the_code_makes() {
+    let bench = Bench::new();
+    let page = bench.bare(&["config", "reference"]);
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    assert!(
+        page.ends(0).stdout == std::fs::read_to_string(stored).unwrap(),
+        "docs/configuration.md is not what the table of keys says; run\n  \
+         cargo run -p longhaul -- config reference > docs/configuration.md"
+    );
+}
+
+#[test]
+fn a_password_that_stands_in_the_wrong_place_is_not_repeated() {
+    let bench = Bench::new();
+    for arguments in [
+        &["--redis-url", "=", "redis://:secret@h", "list"][..],
+        &["list", "redis://:secret@h"],
+        &["list", "--set", "redis://:secret@h"],
+        &["list", "--redis.url:redis://:secret@h"],
+        &["list", "--redis-url", "redsi://:secret@h"],
+        &["list", "--set", "redis.uri=redis://:secret@h"],
+    ] {
+        let ran = bench.bare(arguments);
+        assert!(!ran.ends(2).stderr.contains("secret"), "{ran:#?}");
+    }
+}
+
+#[test]
 fn an_instance_is_started_and_looked_at() {
     let bench = Bench::new();
     let start = [
@@ -371,9 +399,11 @@ fn a_directory_in_use_and_a_server_out_of_reach_are_told_with_code_and_remedy() 
 #[test]
 fn codes_are_explained() {
     let bench = Bench::new();
-    bench
-        .bare(&["explain", "LH1201"])
-        .prints(&["LH1201: there is no instance", "longhaul list"]);
+    bench.bare(&["explain", "LH1201"]).prints(&[
+        "LH1201: there is no instance",
+        "longhaul list",
+        "## Example",
+    ]);
     bench.bare(&["explain", "1100"]).prints(&["LH1100"]);
     bench.bare(&["explain"]).prints(&["LH1001", "LH1601"]);
     bench.bare(&["explain", "LH9999"]).fails(2, &["LH9999"]);
@@ -414,6 +444,73 @@ fn the_configuration_is_told_with_its_origins_and_without_its_secrets() {
     assert_eq!(said("amqp.url"), "amqp://bo:***@h/ from flag --amqp.url");
     assert_eq!(said("hub.partitions"), "16 from default");
     assert_eq!(said("store.kind"), "fleet from default");
+}
+
+#[test]
+fn an_instance_says_why_it_does_not_move() {
+    let bench = Bench::new();
+    bench.run(&["start", "hello_sequence", "--id", "poison"]).ends(0);
+    bench.run(&["why", "poison"]).prints(&[
+        "hello_sequence",
+        "Pending",
+        "waits for",
+        "unblocked by",
+        "on this directory",
+    ]);
+    let why = bench.json(&["why", "poison"]);
+    assert_eq!(why["waits"][0]["kind"], "hub_at_rest");
+    assert_eq!((&why["steps"], &why["owner"]), (&json!([]), &Value::Null));
+    bench.park("poison");
+    let why = bench.json(&["why", "poison"]);
+    let stuck = &why["waits"][1];
+    assert_eq!(
+        (&stuck["kind"], &stuck["code"]),
+        (&json!("stuck"), &json!("LH1110"))
+    );
+    assert_eq!(stuck["needs_a_person"], true);
+    assert!(
+        stuck["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("longhaul parked requeue poison")
+    );
+    bench.run(&["why", "nobody"]).fails(1, &["[LH1201]", "nobody"]);
+}
+
+#[test]
+fn the_doctor_looks_at_a_hub_in_a_directory_and_makes_none() {
+    let bench = Bench::new();
+    bench.run(&["doctor"]).fails(2, &["there is no directory hub"]);
+    bench.run(&["start", "hello_sequence", "--id", "poison"]).ends(0);
+    let well = bench.run(&["doctor", "--apart", "1ms"]);
+    well.prints(&["ok", "16 partitions", "1 pending"]);
+    assert!(well.stderr.contains("Hub default is well"), "{well:?}");
+    bench.park("poison");
+    let report = bench.json(&["doctor", "--apart", "1ms"]);
+    let checks = report["checks"].as_array().unwrap();
+    let parked = checks.iter().find(|check| check["check"] == "parked").unwrap();
+    assert_eq!(parked["verdict"], "warn");
+    let nowhere = [
+        "doctor",
+        "--redis-url",
+        "redis://:secret@127.0.0.1:1/",
+        "--amqp-url",
+        "amqp://a:secret@127.0.0.1:1",
+        "-o",
+        "json",
+    ];
+    let ran = bench.bare(&nowhere);
+    let report: Value = serde_json::from_str(&ran.ends(1).stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.map(|check| (&check["check"], &check["verdict"])).collect();
+    assert_eq!(
+        failed,
+        [
+            (&json!("store"), &json!("fail")),
+            (&json!("broker"), &json!("fail"))
+        ]
+    );
+    assert!(!ran.stdout.contains("secret"), "{ran:?}");
 }
 
 #[test]

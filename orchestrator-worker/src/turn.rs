@@ -536,11 +536,11 @@ async fn execute(
 /// Parks an instance at which too many attempts are counted, unless that is done already, and says why.
 async fn stuck(host: &Host, session: &mut Session, attempts: u32, now: bool) -> Blocked {
     let code = code::INSTANCE_STUCK;
+    let (id, name) = (&session.key.instance, &session.name);
     let message = format!(
-        "[{code}] {attempts} attempts to run instance {} (orchestration {}) were begun and none came to an end: its \
-         worker died each time.\n\
-         Look for an abort, a stack overflow or endless memory in it; then `longhaul parked requeue`.",
-        session.key.instance, session.name
+        "[{code}] {attempts} attempts to run instance {id} (orchestration {name}) were begun and none came to an end: \
+         its worker died each time.\n\
+         Look for an abort, a stack overflow or endless memory in it; then `longhaul parked requeue {id}`."
     );
     if now || !matches!(session.waiting_for, Some(WaitingFor::Stuck { .. })) {
         let (partition, instance) = (session.partition, session.key.instance.clone());

@@ -20,6 +20,8 @@ pub enum Binary {
     OrchestratorWorker,
     /// Hosts the activities of the samples.
     ActivityWorker,
+    /// The command line.
+    Longhaul,
 }
 
 impl Binary {
@@ -29,6 +31,7 @@ impl Binary {
         match self {
             Self::OrchestratorWorker => "orchestrator-worker",
             Self::ActivityWorker => "activity-worker",
+            Self::Longhaul => "longhaul",
         }
     }
 
@@ -64,6 +67,16 @@ impl Binary {
         Ok(command.args(arguments).current_dir(directory.path()).output()?)
     }
 
+    /// Starts the program of this name that another build has put into a directory, say that of another version.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be started.
+    pub fn start_of(self, build: &Path, arguments: &[&str]) -> anyhow::Result<Running> {
+        let mut command = Command::new(build.join(self.name()));
+        command.env_clear().stdin(Stdio::null());
+        self.run(command, arguments, &[])
+    }
+
     /// Starts it in an empty directory.
     ///
     /// # Errors
@@ -77,8 +90,16 @@ impl Binary {
     /// # Errors
     /// As for [`path`](Self::path).
     pub fn start_with(self, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Running> {
+        self.run(self.command()?, arguments, environment)
+    }
+
+    fn run(
+        self,
+        mut command: Command,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Running> {
         let directory = tempfile::tempdir()?;
-        let mut command = self.command()?;
         command
             .args(arguments)
             .envs(environment.iter().copied())
@@ -89,12 +110,15 @@ impl Binary {
     }
 }
 
-/// The directory of this test's own profile, with the programs in it.
+/// The directory of the profile of this test or example, with the programs in it.
 fn build() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile_directory = test
         .ancestors()
-        .find(|path| path.file_name().is_some_and(|name| name == "deps"))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name == "deps" || name == "examples")
+        })
         .and_then(Path::parent)
         .with_context(|| format!("{} is not in a target directory", test.display()))?;
     let profile = match profile_directory.file_name().and_then(|name| name.to_str()) {
@@ -113,6 +137,8 @@ fn build() -> anyhow::Result<PathBuf> {
             "longhaul-orchestrator-worker",
             "-p",
             "longhaul-activity-worker",
+            "-p",
+            "longhaul",
             "--features",
             "longhaul-orchestrator-worker/crash-points,longhaul-activity-worker/crash-points",
         ])
@@ -168,6 +194,12 @@ impl Running {
             listening,
             _directory: directory,
         })
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has written to standard error so far.

@@ -13,6 +13,7 @@ mod proxy;
 mod rabbit;
 mod redis;
 mod shared;
+mod tls;
 
 pub use poll::poll_until;
 pub use program::{MissingProgram, Program};
@@ -20,3 +21,4 @@ pub use proxy::Proxy;
 pub use rabbit::RabbitServer;
 pub use redis::RedisServer;
 pub use shared::{AMQP_URL_VARIABLE, REDIS_URL_VARIABLE, Servers};
+pub use tls::TlsFiles;

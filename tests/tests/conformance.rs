@@ -79,19 +79,19 @@ mod metered {
 
     use longhaul_backends::conformance::{BrokerSubject, StoreSubject};
     use longhaul_backends::embedded::Embedded;
-    use longhaul_backends::metered::{MeteredBroker, MeteredStore, Meters};
+    use longhaul_backends::metered::{MeteredBroker, MeteredStore};
 
     use super::runtime;
 
     async fn store() -> StoreSubject {
         let store = Embedded::in_memory(runtime()).store();
-        let metered = MeteredStore::new(store, runtime(), Meters::default().store);
+        let metered = MeteredStore::new(store, runtime(), Arc::new(()));
         StoreSubject::new(Arc::new(metered), runtime())
     }
 
     async fn broker() -> BrokerSubject {
         let broker = Embedded::in_memory(runtime()).broker();
-        let (metered, consumption) = MeteredBroker::new(broker, runtime(), Meters::default().broker);
+        let (metered, consumption) = MeteredBroker::new(broker, runtime(), Arc::new(()));
         BrokerSubject::new(Arc::new(metered), runtime()).keeping(consumption)
     }
 

@@ -134,7 +134,7 @@ fn a_redis_that_may_lose_data_is_refused_unless_that_is_allowed() {
             let mut refused = start(worker, amqp, &url, &[]);
             assert_refused(
                 &mut refused,
-                &["LH1502", &format!("{setting} is {value}"), "--allow-unsafe-store"],
+                &["LH1502", &format!("{setting} is {value}"), "redis.allow_unsafe"],
             );
         }
         let hub = hub();

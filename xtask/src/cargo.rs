@@ -16,9 +16,19 @@ pub(crate) fn program() -> PathBuf {
 
 /// Runs `cargo ARGUMENTS`.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    run_with(root, arguments, &[])
+}
+
+/// Runs `cargo ARGUMENTS` with these variables, which are paths.
+pub(crate) fn run_with(
+    root: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &Path)],
+) -> anyhow::Result<Outcome> {
     show(arguments);
     let status = Command::new(program())
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(root)
         .status()
         .context("cannot run cargo")?;

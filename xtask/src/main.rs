@@ -4,15 +4,20 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod cargo;
+mod compose_test;
 mod packages;
 mod step;
 mod suite;
 mod tidy;
+mod upgrade;
+mod yaml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+
+use crate::compose_test::Verdict;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -21,7 +26,13 @@ usage: cargo xtask COMMAND
   test [--no-lint] [FILTER…]  formatting, clippy, tidy, then every test against a private Redis and RabbitMQ;
                               with filters only the tests whose name contains one
   simulate [OPTION…]          seeds of the simulation on every core; --help shows the options
+  upgrade-test [REF]          workers of another version (HEAD~1) and of today replace each other under load
+  compose-test                the fleet of docker-compose.yml, scaled and hurt under load; exits with 3 if no Docker
+                              Engine answers
   verify                      test, then the slow tier";
+
+/// Nothing was tested, because this machine has not what it takes.
+const NOT_TESTED: u8 = 3;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +48,15 @@ fn main() -> anyhow::Result<ExitCode> {
             suite::test(&root, rest.contains(&"--no-lint"), rest)?
         }
         ["simulate", rest @ ..] => suite::simulate(&root, rest)?,
+        ["upgrade-test"] => upgrade::test(&root, upgrade::PREVIOUS)?,
+        ["upgrade-test", reference] if !reference.starts_with('-') => upgrade::test(&root, reference)?,
+        ["compose-test"] => match compose_test::run(&root)? {
+            Verdict::Passed => true,
+            Verdict::NoEngine(why) => {
+                println!("the fleet was NOT tested: {why}");
+                return Ok(ExitCode::from(NOT_TESTED));
+            }
+        },
         ["verify"] => suite::verify(&root)?,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

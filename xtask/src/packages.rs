@@ -63,20 +63,41 @@ pub(crate) fn ensure() -> anyhow::Result<Outcome> {
         println!("redis-server, rabbitmq-server and promtool are there");
         return Ok(Outcome::Passed);
     }
-    let packages = missing.join(" ");
-    let Some(root) = Root::find().filter(|_| directory_of("apt-get", &[]).is_some()) else {
+    if !can_install() {
+        let packages = missing.join(" ");
         bail!(
             "the tests need {packages}, and this machine does not let me install it. On Debian or Ubuntu, as root:\n\
              \n    apt-get install {packages}\n\n\
              elsewhere install Redis >= 7.0, RabbitMQ >= 3.10 and Prometheus (for promtool) so that the programs are in PATH"
         );
+    }
+    install(&missing)?;
+    Ok(Outcome::Passed)
+}
+
+/// Makes sure of Debian's packages; the words are theirs.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
+    let Some(root) = Root::find().filter(|_| can_install()) else {
+        bail!(
+            "this machine does not let me install {names}; on Debian or Ubuntu, as root: apt-get install {names}"
+        );
     };
-    println!("installing Debian's {packages} with apt-get (no service will be started)");
+    println!("installing Debian's {names} with apt-get (no service will be started)");
     let _no_services = NoServices::begin(&root)?;
     root.run(&["apt-get", "update"])?;
     let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
-    root.run(&[&install, missing.as_slice()].concat())?;
-    Ok(Outcome::Passed)
+    root.run(&[&install, packages].concat())
+}
+
+/// Runs a command as root, by `sudo` where that asks for no password.
+pub(crate) fn as_root(words: &[&str]) -> anyhow::Result<()> {
+    let root = Root::find().context("this needs root, or sudo without a password")?;
+    root.run(words)
+}
+
+fn can_install() -> bool {
+    Root::find().is_some() && directory_of("apt-get", &[]).is_some()
 }
 
 fn is_there(needed: &Needed) -> bool {

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use crate::compose_test::Verdict;
 use crate::step::{Outcome, Steps};
-use crate::{cargo, packages, tidy};
+use crate::{cargo, compose_test, packages, tidy};
 
 /// What is too slow for every change: a name and the arguments of cargo.
-const SLOW: [(&str, &[&str]); 2] = [
+const SLOW: [(&str, &[&str]); 3] = [
     (
         "model",
         &["run", "--release", "-p", "longhaul-model", "--", "deep"],
@@ -26,6 +27,7 @@ const SLOW: [(&str, &[&str]); 2] = [
             "100000",
         ],
     ),
+    ("upgrade", &["xtask", "upgrade-test"]),
 ];
 
 /// Runs the checks and the tests; `words` are the command's, of which the filters are those without a dash.
@@ -63,6 +65,15 @@ pub(crate) fn verify(root: &Path) -> anyhow::Result<bool> {
     for (name, arguments) in SLOW {
         steps.run(name, || cargo::run(root, arguments));
     }
+    steps.run("fleet", || {
+        Ok(match compose_test::run(root)? {
+            Verdict::Passed => Outcome::Passed,
+            Verdict::NoEngine(why) => {
+                println!("the fleet was NOT tested: {why}");
+                Outcome::Skipped
+            }
+        })
+    });
     Ok(steps.finish())
 }
 

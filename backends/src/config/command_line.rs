@@ -11,6 +11,7 @@ use super::key::{Form, Key};
 use super::origin::Origin;
 use super::sections::SECTIONS;
 use super::sources::{CONFIG_VARIABLE, FILE_NAME, Flags};
+use super::url::without_secrets;
 
 const ALLOW_UNSAFE_STORE: &str = "allow-unsafe-store";
 const ALLOW_UNSAFE_KEY: &str = "redis.allow_unsafe";
@@ -89,15 +90,20 @@ impl CommandLine {
     }
 }
 
+/// What is known to be no flag may be a URL in the wrong place.
 fn known(name: &str) -> Result<&'static Key, ConfigError> {
     let keys = || SECTIONS.iter().flat_map(|section| section.keys);
-    keys()
-        .find(|key| key.name == name)
-        .ok_or_else(|| ConfigError::unknown(name, Origin::Flag(name.to_owned()), keys()))
+    keys().find(|key| key.name == name).ok_or_else(|| {
+        let name = without_secrets(name);
+        ConfigError::unknown(&name, Origin::Flag(name.clone()), keys())
+    })
 }
 
 fn usage(argument: String, reason: &'static str) -> ConfigError {
-    ConfigError::Usage { argument, reason }
+    ConfigError::Usage {
+        argument: without_secrets(&argument),
+        reason,
+    }
 }
 
 /// What `--help` prints for a program that reads these sections.
@@ -193,6 +199,14 @@ mod tests {
         check(
             "start",
             "[LH1601] start: is no flag, and no flag is before it that takes a value; --help shows what may be written",
+        );
+        check(
+            "--redis.url = redis://:secret@h",
+            "[LH1601] redis://:***@h: is no flag, and no flag is before it that takes a value; --help shows what may be written",
+        );
+        check(
+            "--redis.url:redis://:secret@h",
+            "[LH1601] unknown key \"redis.url:redis://:***@h\" (flag --redis.url:redis://:***@h): --help lists the keys",
         );
         check("--hub.name a -h", "Help");
         check("--version", "Version");

@@ -99,6 +99,8 @@ pub enum Form {
     Directory,
     /// An address and a port of this machine; nothing for none.
     Listen,
+    /// A file of certificates or of a key; nothing for none.
+    PemFile,
     /// What the logs show: a level, or levels by module.
     LogFilter,
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Form {
             Self::Url { pattern } => f.write_str(pattern),
             Self::Directory => f.write_str("a directory, or nothing"),
             Self::Listen => f.write_str("an address and a port, such as 0.0.0.0:9464, or nothing"),
+            Self::PemFile => f.write_str("the path of a PEM file, or nothing"),
             Self::LogFilter => f.write_str(
                 "a level (error, warn, info, debug, trace), or levels by module such as info,longhaul_backends=debug",
             ),

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::given::{Effective, Given};
 use super::key::{Key, Section};
 use super::origin::Origin;
-use super::setting::{Listen, LogFormat, Setting, StoreKind};
+use super::setting::{Listen, LogFormat, PemFile, Setting, StoreKind};
 use super::sources::Sources;
 use super::units::ByteSize;
 use super::url::{AmqpUrl, RedisUrl};
@@ -94,14 +94,27 @@ sections! {
 
     /// RabbitMQ, which distributes the work.
     amqp: AmqpSection {
-        /// Where it is. Query parameters: heartbeat in seconds, connection_timeout in milliseconds.
+        /// Where it is; amqps:// encrypts the connection. Query parameters: heartbeat in seconds, connection_timeout
+        /// in milliseconds.
         url: AmqpUrl = "amqp://guest:guest@127.0.0.1:5672/%2f";
+        /// Whose certificates are trusted, with amqps://. Nothing means whom this machine trusts.
+        tls_ca: Option<PemFile> = "";
+        /// The certificate that this program shows, and those between it and its CA, where the server wants one.
+        tls_cert: Option<PemFile> = "";
+        /// The key of tls_cert.
+        tls_key: Option<PemFile> = "";
     }
 
     /// Redis, which holds the truth.
     redis: RedisSection {
-        /// Where it is.
+        /// Where it is; rediss:// encrypts the connection.
         url: RedisUrl = "redis://127.0.0.1:6379/";
+        /// Whose certificates are trusted, with rediss://. Nothing means whom this machine trusts.
+        tls_ca: Option<PemFile> = "";
+        /// The certificate that this program shows, and those between it and its CA, where the server wants one.
+        tls_cert: Option<PemFile> = "";
+        /// The key of tls_cert.
+        tls_key: Option<PemFile> = "";
         /// Whether to go on, with a warning, on a server that may lose or evict what it accepted.
         allow_unsafe: bool = "false";
     }
@@ -201,7 +214,42 @@ impl Config {
             let rule = "the first pause is not longer than the longest";
             return Err(config.conflict("orchestrator.retry_first", "orchestrator.retry_max", rule));
         }
+        let (amqp, redis) = (&config.amqp, &config.redis);
+        let files = [
+            ("amqp.tls_ca", amqp.tls_ca.is_some()),
+            ("amqp.tls_cert", amqp.tls_cert.is_some()),
+            ("amqp.tls_key", amqp.tls_key.is_some()),
+        ];
+        let rule = "these files are for an encrypted connection, amqps://";
+        config.check_tls(files, "amqp.url", amqp.url.is_secure(), rule)?;
+        let files = [
+            ("redis.tls_ca", redis.tls_ca.is_some()),
+            ("redis.tls_cert", redis.tls_cert.is_some()),
+            ("redis.tls_key", redis.tls_key.is_some()),
+        ];
+        let rule = "these files are for an encrypted connection, rediss://";
+        config.check_tls(files, "redis.url", redis.url.is_secure(), rule)?;
         Ok(config)
+    }
+
+    /// A file for TLS needs TLS, and of certificate and key neither is of use alone.
+    fn check_tls(
+        &self,
+        files: [(&'static str, bool); 3],
+        url: &'static str,
+        is_secure: bool,
+        rule: &'static str,
+    ) -> Result<(), ConfigError> {
+        let [_, (cert, has_cert), (key, has_key)] = files;
+        if let Some((file, _)) = files.into_iter().find(|(_, is_said)| *is_said && !is_secure) {
+            return Err(self.conflict(file, url, rule));
+        }
+        if has_cert != has_key {
+            let rule = "a certificate and its key go together";
+            let (said, missing) = if has_cert { (cert, key) } else { (key, cert) };
+            return Err(self.conflict(missing, said, rule));
+        }
+        Ok(())
     }
 
     /// Every key with its value, and where that was said; secrets are masked.
@@ -233,8 +281,12 @@ impl Config {
     }
 
     fn conflict(&self, key: &'static str, other: &'static str, rule: &'static str) -> ConfigError {
-        let (value, origin) = self.said(key);
-        let (other_value, other_origin) = self.said(other);
+        let or_nothing = |(value, origin): (String, Origin)| match value.as_str() {
+            "" => ("nothing".to_owned(), origin),
+            _ => (value, origin),
+        };
+        let (value, origin) = or_nothing(self.said(key));
+        let (other_value, other_origin) = or_nothing(self.said(other));
         ConfigError::Conflict {
             key,
             value,
@@ -436,8 +488,32 @@ mod tests {
         assert_eq!(
             refused,
             "[LH1601] redis.url = \"redsi://:***@h\" (flag --redis.url) is not valid: write \
-             redis://user:password@host:port/db"
+             redis[s]://user:password@host:port/db"
         );
+    }
+
+    #[test]
+    fn files_for_tls_go_with_an_encrypted_connection_and_with_each_other() {
+        let check = |said: &[(&str, &str)], expected: &str| assert_eq!(refusal(said, &[], ""), expected);
+        check(
+            &[("redis.tls_ca", "/ca.pem"), ("redis.url", "redis://:secret@h")],
+            "[LH1601] redis.tls_ca = /ca.pem (flag --redis.tls_ca) does not fit redis.url = redis://:***@h (flag \
+             --redis.url): these files are for an encrypted connection, rediss://",
+        );
+        check(
+            &[("amqp.tls_key", "/key.pem")],
+            "[LH1601] amqp.tls_key = /key.pem (flag --amqp.tls_key) does not fit amqp.url = \
+             amqp://guest:***@127.0.0.1:5672/%2f (default): these files are for an encrypted connection, amqps://",
+        );
+        check(
+            &[("amqp.tls_key", "/key.pem"), ("amqp.url", "amqps://h")],
+            "[LH1601] amqp.tls_cert = nothing (default) does not fit amqp.tls_key = /key.pem (flag --amqp.tls_key): \
+             a certificate and its key go together",
+        );
+        let said = [("redis.url", "rediss://h"), ("redis.tls_ca", "ca.pem")];
+        let config = Config::load(sources(&said, &[], "")).unwrap();
+        assert_eq!(config.redis.tls_ca, Some(PemFile("ca.pem".into())));
+        assert!(config.redis.url.is_secure() && !config.amqp.url.is_secure());
     }
 
     #[test]

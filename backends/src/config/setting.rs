@@ -35,6 +35,10 @@ pub enum LogFormat {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listen(pub Option<SocketAddr>);
 
+/// The path of a file in PEM form: certificates, or a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PemFile(pub PathBuf);
+
 /// A type that a key's value can have.
 pub(super) trait Setting: Sized {
     /// How it is written.
@@ -103,10 +107,11 @@ unordered! {
     bool: Form::Bool, |text: &str| text.trim().parse().ok();
     HubName: Form::Name, |text: &str| Self::new(text.trim()).ok();
     Vec<QueueName>: Form::Names, names;
-    AmqpUrl: Form::Url { pattern: "amqp://user:password@host:port/vhost" }, |text: &str| Self::new(text.trim());
-    RedisUrl: Form::Url { pattern: "redis://user:password@host:port/db" }, |text: &str| Self::new(text.trim());
+    AmqpUrl: Form::Url { pattern: "amqp[s]://user:password@host:port/vhost" }, |text: &str| Self::new(text.trim());
+    RedisUrl: Form::Url { pattern: "redis[s]://user:password@host:port/db" }, |text: &str| Self::new(text.trim());
     Option<PathBuf>: Form::Directory, |text: &str| Some((!text.is_empty()).then(|| PathBuf::from(text)));
     Listen: Form::Listen, listen;
+    Option<PemFile>: Form::PemFile, |text: &str| Some((!text.is_empty()).then(|| PemFile(PathBuf::from(text))));
     String: Form::LogFilter, |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
 }
 

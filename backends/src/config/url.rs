@@ -6,7 +6,7 @@ use std::fmt;
 const MASK: &str = "***";
 
 macro_rules! server_url {
-    ($(#[$doc:meta])* $name:ident: $schemes:expr) => {
+    ($(#[$doc:meta])* $name:ident: $schemes:expr, with TLS $secure:expr) => {
         $(#[$doc])*
         ///
         /// [`Display`](fmt::Display) and [`Debug`](fmt::Debug) show it without its password.
@@ -25,6 +25,12 @@ macro_rules! server_url {
             #[must_use]
             pub fn expose(&self) -> &str {
                 &self.0
+            }
+
+            /// Whether the connection is to be encrypted.
+            #[must_use]
+            pub fn is_secure(&self) -> bool {
+                self.0.split_once("://").is_some_and(|(scheme, _)| $secure.contains(&scheme))
             }
 
             /// Host, port and whatever follows, without user and password.
@@ -52,11 +58,11 @@ macro_rules! server_url {
 
 server_url!(
     /// Where RabbitMQ is.
-    AmqpUrl: ["amqp", "amqps"]
+    AmqpUrl: ["amqp", "amqps"], with TLS ["amqps"]
 );
 server_url!(
     /// Where Redis is.
-    RedisUrl: ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"]
+    RedisUrl: ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"], with TLS ["rediss", "valkeys"]
 );
 
 /// The text of a URL, however broken, without what may be a secret. Passwords that are not escaped as they
@@ -80,9 +86,40 @@ pub(super) fn masked(url: &str) -> String {
     format!("{scheme}://{credentials}{place}")
 }
 
+/// A text that somebody else wrote, such as what stood on a command line in the wrong place, with every URL in it
+/// [`masked`].
+#[must_use]
+pub fn without_secrets(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`');
+    let words = text.split_inclusive(is_end);
+    let shown = words.map(|word| {
+        let (word, end) = match word.char_indices().next_back() {
+            Some((at, last)) if is_end(last) => word.split_at(at),
+            _ => (word, ""),
+        };
+        match word.split_once("://") {
+            Some(_) => format!("{}{end}", masked(word)),
+            None => format!("{word}{end}"),
+        }
+    });
+    shown.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn urls_in_a_text_of_somebody_else_are_masked() {
+        let check = |text: &str, shown: &str| assert_eq!(without_secrets(text), shown);
+        check("", "");
+        check("no flag 'a' is known\n", "no flag 'a' is known\n");
+        check(
+            "'redis://:secret@h/1' and amqp://b:secret@h",
+            "'redis://:***@h/1' and amqp://b:***@h",
+        );
+        check("--redis.url:redis://:secret@h\n", "--redis.url:redis://:***@h\n");
+    }
 
     #[test]
     fn secrets_are_masked_in_whatever_shape_they_come() {

@@ -22,7 +22,7 @@ pub(super) fn park(view: &dyn View, message: &ParkedMessage) -> Result<(Batch, (
     if total >= PARKED_MESSAGES_MAX as u64 {
         return Err(StoreError::Full {
             reason: format!(
-                "{total} messages are parked, as many as there may be (PARKED_MESSAGES_MAX): requeue or drop some"
+                "{total} messages are parked, as many as there may be (PARKED_MESSAGES_MAX): requeue some with `longhaul parked requeue ID`"
             ),
         });
     }

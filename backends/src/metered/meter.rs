@@ -166,6 +166,8 @@ names! {
         Incompatible = "incompatible",
         /// [`StoreError::Refused`].
         Refused = "refused",
+        /// Its certificate, or ours, is not accepted.
+        Untrusted = "untrusted",
     }
 }
 
@@ -177,6 +179,7 @@ impl From<&StoreError> for StoreErrorKind {
             StoreError::Unreadable { .. } => Self::Unreadable,
             StoreError::Incompatible { .. } => Self::Incompatible,
             StoreError::Refused { .. } => Self::Refused,
+            StoreError::Untrusted { .. } => Self::Untrusted,
         }
     }
 }

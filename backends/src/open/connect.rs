@@ -14,15 +14,19 @@ use longhaul_telemetry::{Check, prometheus};
 
 use super::error::OpenError;
 use super::health;
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, PemFile, StoreKind};
 use crate::embedded::Embedded;
 use crate::metered::{Consumption, MeteredBroker, MeteredStore, PortMetrics};
 use crate::rabbitmq::{RabbitBroker, RabbitConfig, Role};
 use crate::redis::{RedisConfig, RedisStore, RedisTimeouts};
+use crate::tls::{Part, Tls};
 
 /// Longest time a server may take to let the program in. Whoever supervises the program tries again sooner than
 /// its own patience would.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
+
+const AMQP_FILES: [&str; 3] = ["amqp.tls_ca", "amqp.tls_cert", "amqp.tls_key"];
+const REDIS_FILES: [&str; 3] = ["redis.tls_ca", "redis.tls_cert", "redis.tls_key"];
 
 /// An open hub.
 pub struct Opened {
@@ -122,9 +126,33 @@ pub async fn open(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Res
     })
 }
 
+/// Tries every server that the configuration names by itself, so that one that cannot be reached does not hide another.
+/// Returns what is wrong; nothing is kept open.
+///
+/// # Cancel safety
+/// Safe: it changes nothing.
+pub async fn unreachable(config: &Config, role: Role, runtime: Arc<dyn Runtime>) -> Vec<OpenError> {
+    if config.store.kind != StoreKind::Fleet {
+        return Vec::new();
+    }
+    let (redis, rabbit) = futures::join!(open_redis(config, &runtime), open_rabbit(config, role, &runtime));
+    let mut wrong: Vec<OpenError> = redis.err().into_iter().collect();
+    match rabbit {
+        Ok(rabbit) => rabbit.shutdown().await,
+        Err(error) => wrong.push(error),
+    }
+    wrong
+}
+
 async fn open_redis(config: &Config, runtime: &Arc<dyn Runtime>) -> Result<Arc<RedisStore>, OpenError> {
+    let redis = &config.redis;
     let settings = RedisConfig {
-        url: config.redis.url.expose().to_owned(),
+        url: redis.url.expose().to_owned(),
+        tls: tls(
+            config,
+            REDIS_FILES,
+            [&redis.tls_ca, &redis.tls_cert, &redis.tls_key],
+        )?,
         hub: config.hub.name.clone(),
         durability: config.hub.durability,
         allow_unsafe: config.redis.allow_unsafe,
@@ -148,12 +176,14 @@ async fn open_rabbit(
     role: Role,
     runtime: &Arc<dyn Runtime>,
 ) -> Result<Arc<RabbitBroker>, OpenError> {
-    let settings = RabbitConfig::new(
+    let mut settings = RabbitConfig::new(
         config.amqp.url.expose(),
         config.hub.name.clone(),
         config.hub.queue_type,
         role,
     );
+    let amqp = &config.amqp;
+    settings.tls = tls(config, AMQP_FILES, [&amqp.tls_ca, &amqp.tls_cert, &amqp.tls_key])?;
     let connecting = Box::pin(RabbitBroker::connect(settings, Arc::clone(runtime)));
     let connected = within(runtime, OPEN_WITHIN, connecting)
         .await
@@ -167,6 +197,24 @@ async fn open_rabbit(
         error,
         key: "amqp.url",
         origin: config.origin("amqp.url"),
+    })
+}
+
+/// Reads the files that these keys name.
+fn tls(config: &Config, keys: [&'static str; 3], files: [&Option<PemFile>; 3]) -> Result<Tls, OpenError> {
+    let [ca, cert, key] = files.map(|file| file.as_ref().map(|PemFile(path)| path.as_path()));
+    Tls::load(ca, cert.zip(key)).map_err(|error| {
+        let [ca, cert, key] = keys;
+        let said = match error.part {
+            Part::Trusted => ca,
+            Part::Certificate => cert,
+            Part::Key => key,
+        };
+        OpenError::Tls {
+            error,
+            key: said,
+            origin: config.origin(said),
+        }
     })
 }
 

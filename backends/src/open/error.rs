@@ -5,6 +5,7 @@ use longhaul_shared::code::{self, Code};
 use longhaul_shared::port::{BrokerError, StoreError};
 
 use crate::config::Origin;
+use crate::tls::TlsFileError;
 
 /// Why a hub could not be opened. Each is one line for whoever started the program.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,6 +30,16 @@ pub enum OpenError {
         /// Where that was said.
         origin: Origin,
     },
+    /// A file for TLS.
+    #[error("[{}] {error} ({key}: {origin})", code::TLS_UNUSABLE)]
+    Tls {
+        /// Which file, and what is wrong with it.
+        error: TlsFileError,
+        /// The key that names it.
+        key: &'static str,
+        /// Where that was said.
+        origin: Origin,
+    },
 }
 
 impl OpenError {
@@ -38,6 +49,7 @@ impl OpenError {
         match self {
             Self::Store { error, .. } => error.is_retryable(),
             Self::Broker { error, .. } => error.is_retryable(),
+            Self::Tls { .. } => false,
         }
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads `amqp://user:password@host:port/vhost?heartbeat=5&connection_timeout=5000`. An absent or empty
-    /// virtual host means `/`.
+    /// Reads `amqp://user:password@host:port/vhost?heartbeat=5&connection_timeout=5000`, or the same with `amqps`.
+    /// An absent or empty virtual host means `/`.
     ///
     /// # Errors
     /// [`BrokerError::Refused`] for what cannot be used, in words that hold nothing of the URL but its scheme.
@@ -35,10 +35,6 @@ impl Address {
         let mut uri: AMQPUri = url
             .parse()
             .map_err(|reason: String| refused(explain(url, &reason)))?;
-        // Without a TLS backend lapin would take `amqps` and talk in the clear, password included.
-        if uri.scheme == AMQPScheme::AMQPS {
-            return Err(refused("amqps: this program is built without TLS".to_owned()));
-        }
         // The parser of lapin passes over a literal IPv6 address and takes `localhost` instead.
         if let Some(host) = ipv6_literal(url) {
             uri.authority.host = host.to_owned();
@@ -54,6 +50,16 @@ impl Address {
     /// What lapin connects to.
     pub(super) fn uri(&self) -> AMQPUri {
         self.uri.clone()
+    }
+
+    /// The host to connect to, whose name its certificate must bear.
+    pub(super) fn host(&self) -> &str {
+        &self.uri.authority.host
+    }
+
+    /// Whether the connection is to be encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.uri.scheme == AMQPScheme::AMQPS
     }
 
     /// Host, port and virtual host.
@@ -130,6 +136,7 @@ mod tests {
             "rabbit:5672, virtual host staging",
         );
         check("amqp://bo:secret@[::1]:5673/%2f", "[::1]:5673");
+        check("amqps://bo:secret@rabbit/", "rabbit:5671");
     }
 
     #[test]
@@ -151,7 +158,6 @@ mod tests {
             "amqp:secret",
             "http://bo:secret@rabbit/",
             "amqp://bo:secret@rabbit:port/",
-            "amqps://bo:secret@rabbit/",
         ] {
             let error = Address::parse(url).unwrap_err();
             assert!(!error.is_retryable(), "{url}");

@@ -21,6 +21,7 @@ use super::address::Address;
 use super::properties::short;
 use super::refusal;
 use super::socket::{Lifeline, Socket};
+use super::wire::{self, Secured};
 
 /// Longest wait for the broker's answer to one request. Declaring a quorum queue takes up to a second there.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -45,6 +46,8 @@ const GOODBYE: u16 = 200;
 /// What every connection of one broker adapter has in common.
 pub(super) struct Site {
     pub(super) address: Address,
+    /// What is needed to encrypt, where the address wants that.
+    pub(super) tls: Option<Secured>,
     pub(super) runtime: Arc<dyn Runtime>,
     /// Shown by RabbitMQ's own tools, in front of what the connection is for.
     pub(super) name: String,
@@ -267,24 +270,19 @@ impl Drop for Link {
 async fn handshake(site: &Site, purpose: Purpose, socket: Socket) -> Result<Connection, lapin::Error> {
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("{} {}", site.name, purpose.as_str()).into());
-    let reactor = lapin::runtime::default_runtime()?;
+    let tls = site.tls.clone();
     Connection::connector(
         site.address.uri(),
-        reactor,
+        wire::reactor(),
         async move |uri: AMQPUri, reactor| {
-            use lapin::tcp::AMQPUriTcpExt;
             // This runs on lapin's thread, which the end of the runtime does not wait for. A timer that is polled
             // there after that end panics; whoever waits for the connection keeps the time instead.
             let stream = tokio::select! {
                 biased;
                 () = socket.severed() => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-                stream = uri.connect_async(&reactor) => stream?,
+                stream = wire::connect(&uri, &reactor, &socket, tls.as_ref()) => stream?,
             };
-            // The address refuses TLS, the only other kind of stream.
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                socket.hold(plain.get_ref())?;
-            }
-            Ok(stream)
+            Ok(AsyncTcpStream::Plain(stream))
         },
         properties,
     )
@@ -468,7 +466,9 @@ impl Keeper {
 
 fn reason(error: BrokerError) -> String {
     match error {
-        BrokerError::Unavailable { reason, .. } | BrokerError::Refused { reason, .. } => reason,
+        BrokerError::Unavailable { reason, .. }
+        | BrokerError::Untrusted { reason, .. }
+        | BrokerError::Refused { reason, .. } => reason,
         BrokerError::Missing { .. } => error.to_string(),
     }
 }

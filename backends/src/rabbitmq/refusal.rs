@@ -7,6 +7,7 @@ use lapin::{Error, ErrorKind};
 use longhaul_shared::port::BrokerError;
 
 use super::address::Address;
+use crate::tls;
 
 /// AMQP reply codes, by their names in the specification.
 const ACCESS_REFUSED: u16 = 403;
@@ -51,14 +52,44 @@ fn is_only_down(words: &str) -> bool {
 
 /// What the error means for whoever wanted to connect.
 pub(super) fn of_connection(address: &Address, error: &Error) -> BrokerError {
+    if let Some(reason) = tls_fault(error).and_then(|fault| tls::explain(fault, address.host())) {
+        return BrokerError::Untrusted {
+            address: address.shown().to_owned(),
+            reason,
+        };
+    }
     let reason = match reply_code(error) {
         Some(ACCESS_REFUSED) => "it does not accept the user name or the password".to_owned(),
         Some(NOT_ALLOWED) => words(error),
+        _ if !address.is_secure() && is_no_amqp(error) => {
+            let reason = format!("{}; does it speak TLS there? Then write amqps://", words(error));
+            return unavailable(address, reason);
+        }
         _ => return unavailable(address, words(error)),
     };
     BrokerError::Refused {
         address: address.shown().to_owned(),
         reason,
+    }
+}
+
+/// Whether whoever is there hung up, or said what is not AMQP: a port that speaks TLS does.
+fn is_no_amqp(error: &Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+    match error.kind() {
+        ErrorKind::ParsingError(_) => true,
+        ErrorKind::IOError(io) => matches!(
+            io.kind(),
+            ConnectionAborted | ConnectionReset | InvalidData | UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+fn tls_fault(error: &Error) -> Option<tls::Fault<'_>> {
+    match error.kind() {
+        ErrorKind::IOError(io) => tls::fault(&**io),
+        _ => None,
     }
 }
 

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use longhaul_shared::id::HubName;
 
+use crate::tls::Tls;
+
 /// How to reach Redis and what to demand of it.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// `redis://[user[:password]@]host[:port][/db]`. Never logged.
+    /// `redis://[user[:password]@]host[:port][/db]`, or `rediss`. Never logged.
     pub url: String,
+    /// Whom to trust, and what to show, where the URL says `rediss`.
+    pub tls: Tls,
     /// Which hub.
     pub hub: HubName,
     /// When a change counts as accepted.
@@ -29,6 +33,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>, hub: HubName) -> Self {
         Self {
             url: url.into(),
+            tls: Tls::default(),
             hub,
             durability: Durability::Single,
             allow_unsafe: false,

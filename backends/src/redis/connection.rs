@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use ::redis::{Client, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisResult, Value};
+use ::redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    RedisError, RedisResult, TlsCertificates, Value,
+};
 use longhaul_shared::port::{Runtime, StoreError, within};
 
 use super::config::{RedisConfig, RedisTimeouts};
 use super::error::{store_error, unavailable};
+use crate::tls::{self, Tls};
 
 /// Commands that may wait in front of one connection; redis-rs' own 50 makes bursts queue twice.
 const PIPELINE_BUFFER: usize = 1024;
@@ -46,9 +50,20 @@ impl Server {
                     "[LH1601] the redis url is not valid: {error}; write redis://[user:password@]host:port/db"
                 ),
             })?;
+        let (scheme, is_secure) = match info.addr() {
+            ConnectionAddr::TcpTls { insecure: true, .. } => {
+                return Err(StoreError::Refused {
+                    reason: "[LH1601] the redis url ends in #insecure, which would accept any certificate: leave it \
+                             out, and name the CA in redis.tls_ca"
+                        .to_owned(),
+                });
+            }
+            ConnectionAddr::TcpTls { .. } => ("rediss", true),
+            _ => ("redis", false),
+        };
         let address = match info.redis_settings().db() {
-            0 => format!("redis://{}", info.addr()),
-            db => format!("redis://{}/{db}", info.addr()),
+            0 => format!("{scheme}://{}", info.addr()),
+            db => format!("{scheme}://{}/{db}", info.addr()),
         };
         let tcp = TcpSettings::default()
             .set_nodelay(true)
@@ -61,7 +76,12 @@ impl Server {
         // RESP3 tells a lost connection by itself, so that it is replaced before somebody needs it.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_tcp_settings(tcp).set_redis_settings(settings);
-        let client = Client::open(info).map_err(|error| store_error(&address, "the redis url", &error))?;
+        let client = if is_secure {
+            Client::build_with_tls(info, certificates(&config.tls))
+        } else {
+            Client::open(info)
+        };
+        let client = client.map_err(|error| store_error(&address, "the redis url", &error))?;
         Ok(Self {
             client,
             address: address.into(),
@@ -81,8 +101,23 @@ impl Server {
         let manager = within(&self.runtime, self.patience(), opening)
             .await
             .map_err(|elapsed| unavailable(&self.address, elapsed.to_string()))?
-            .map_err(|error| store_error(&self.address, "the connection", &error))?;
+            .map_err(|error| self.not_met(&error))?;
         Ok(Link::new(self, manager))
+    }
+
+    /// Why there is no connection. A port that speaks TLS hangs up on whoever does not, or says what is not Redis'.
+    fn not_met(&self, error: &RedisError) -> StoreError {
+        let is_plain = !self.address.starts_with("rediss://");
+        if is_plain && (error.is_connection_dropped() || error.kind() == ErrorKind::Parse) {
+            let reason = format!("{error}; does it speak TLS there? Then write rediss://");
+            return unavailable(&self.address, reason);
+        }
+        if !is_plain && error.is_timeout() {
+            // It waits for the end of what it takes for a command.
+            let reason = format!("{error}; is that the port that speaks TLS? If it has none, write redis://");
+            return unavailable(&self.address, reason);
+        }
+        store_error(&self.address, "the connection", error)
     }
 
     /// A connection that is opened when it is first used.
@@ -121,6 +156,18 @@ impl Server {
     /// How long a call may take that has to connect first.
     fn patience(&self) -> Duration {
         2 * self.timeouts.connect + RECONNECT_AFTER + self.timeouts.response
+    }
+}
+
+/// What redis-rs is told of TLS. It takes the process's provider of cryptography, and panics if there is none.
+fn certificates(tls: &Tls) -> TlsCertificates {
+    tls::provide();
+    TlsCertificates {
+        client_tls: tls.identity().map(|(certificate, key)| ClientTlsConfig {
+            client_cert: certificate.to_vec(),
+            client_key: key.to_vec(),
+        }),
+        root_cert: tls.trusted().map(<[u8]>::to_vec),
     }
 }
 

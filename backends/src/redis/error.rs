@@ -4,12 +4,20 @@
 use ::redis::{ErrorKind, RedisError};
 use longhaul_shared::port::StoreError;
 
+use crate::tls;
+
 /// The code with which our scripts say that a key holds what Longhaul never put there.
 const FOREIGN_KEY: &str = "LHKEY";
 
 /// What an error means; `what` names the key or the work it happened on.
 pub(super) fn store_error(address: &str, what: &str, error: &RedisError) -> StoreError {
     let reason = said(error);
+    if let Some(reason) = tls::fault(error).and_then(|fault| tls::explain(fault, host(address))) {
+        return StoreError::Untrusted {
+            address: address.to_owned(),
+            reason,
+        };
+    }
     match error.kind() {
         ErrorKind::Io => unavailable(address, reason),
         ErrorKind::AuthenticationFailed
@@ -28,6 +36,12 @@ pub(super) fn store_error(address: &str, what: &str, error: &RedisError) -> Stor
             _ => unavailable(address, reason),
         },
     }
+}
+
+/// `h` of `rediss://h:6379/2`.
+fn host(address: &str) -> &str {
+    let place = address.split_once("://").map_or(address, |(_, place)| place);
+    place.rsplit_once(':').map_or(place, |(host, _)| host)
 }
 
 /// The server could not be asked, or did not answer.

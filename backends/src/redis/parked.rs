@@ -28,7 +28,7 @@ impl Hub {
         }
         Err(StoreError::Full {
             reason: format!(
-                "the hub has {} parked messages (PARKED_MESSAGES_MAX): requeue or drop some with `longhaul parked`",
+                "the hub has {} parked messages (PARKED_MESSAGES_MAX): requeue some with `longhaul parked requeue ID`",
                 limits::PARKED_MESSAGES_MAX
             ),
         })

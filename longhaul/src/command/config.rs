@@ -1,10 +1,10 @@
-//! Owns `longhaul config`: what counts, and where it was said.
+//! Owns `longhaul config`: what counts and where it was said, and what there is to say.
 //! Never shows a password.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use longhaul_backends::config::{Config, Effective, Origin};
+use longhaul_backends::config::{self, Config, Effective, Origin};
 use serde_json::{Value, json};
 
 use crate::output::{Cell, Output, Page, Table};
@@ -13,10 +13,27 @@ use crate::output::{Cell, Output, Page, Table};
 pub(crate) enum ConfigCommand {
     /// Print every key with its value and where that was said.
     Dump,
+    /// Print the page of all keys: meaning, form, default and range of each.
+    Reference,
 }
 
-pub(crate) fn run(command: &ConfigCommand, config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
-    let ConfigCommand::Dump = command;
+/// Prints the page of all keys; `json` names each with what there is to know of it.
+pub(crate) fn reference(output: &Output) -> anyhow::Result<ExitCode> {
+    let keys = config::SECTIONS.iter().flat_map(|section| section.keys);
+    let values: Vec<Value> = keys
+        .map(|key| {
+            json!({
+                "key": key.name, "variable": key.variable(), "meaning": key.meaning(), "form": key.form.to_string(),
+                "default": key.default, "least": key.range.map(|range| range.0),
+                "greatest": key.range.map(|range| range.1),
+            })
+        })
+        .collect();
+    output.result(config::reference().trim_end(), &json!({ "keys": values }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn dump(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
     let mut table = Table::new(&["KEY", "VALUE", "ORIGIN"]);
     for effective in config.effective() {
         let origin = match &effective.origin {

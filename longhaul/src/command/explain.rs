@@ -1,12 +1,16 @@
 //! Owns `longhaul explain`: what an error code means and what to do.
 //! Never needs a hub.
 
+mod pages;
+
 use std::process::ExitCode;
 
 use clap::Args;
 use longhaul_shared::code::{self, Code};
 use serde_json::{Value, json};
 
+#[cfg(test)]
+pub(super) use self::pages::PAGES;
 use crate::output::{Output, Page, Table, Usage};
 
 #[derive(Args, Debug)]
@@ -29,8 +33,12 @@ fn one(text: &str, output: &Output) -> anyhow::Result<()> {
             "there is no error code {text:?}: `longhaul explain` without a code lists all"
         ))
     })?;
-    let told = format!("{code}: {}\n\n{}", code.title(), code.fix());
-    output.result(&told, &value(code))?;
+    let page = pages::page(code).unwrap_or_default();
+    let mut told = value(code);
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("page".to_owned(), page.into());
+    }
+    output.result(page, &told)?;
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Owns the JSON of what the commands show: the shapes that scripts rely on.
 //! Never shows stored bytes as they are: payloads become JSON values.
 
-use longhaul_client::{EventKind, HistoryEvent, InstanceRow, InstanceSummary, ParkedMessage, WaitingFor};
+use longhaul_client::{
+    EventKind, HistoryEvent, InstanceRow, InstanceSummary, OpenStep, Owner, ParkedMessage, Reason, StepKind,
+    Wait, WaitingFor, Why,
+};
 use longhaul_sdk::{Failure, Payload};
 use longhaul_shared::history::Place;
 use longhaul_shared::message::{ContentType, Destination};
@@ -141,6 +144,93 @@ fn place(place: &Place) -> String {
         Place::Queue(queue) => format!("queue {queue}"),
         Place::Inline => "inline".to_owned(),
     }
+}
+
+/// Why an instance does not move.
+pub(crate) fn why(why: &Why) -> Value {
+    let owner = match &why.owner {
+        Owner::Nobody => None,
+        Owner::Worker(id) | Owner::Expired(id) => Some(id.as_str()),
+    };
+    json!({
+        "id": why.id.as_str(),
+        "orchestration": why.name.as_str(),
+        "status": why.status.name(),
+        "now": why.now.to_string(),
+        "created": why.created.to_string(),
+        "changed": why.changed.to_string(),
+        "failure": why.failure.as_ref().map(failure),
+        "partition": why.partition.0,
+        "owner": owner,
+        "waits": why.waits.iter().map(wait).collect::<Vec<_>>(),
+        "steps": why.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn wait(wait: &Wait) -> Value {
+    let reason = &wait.reason;
+    let (name, queue, tasks) = match reason {
+        Reason::OrchestrationNotHosted { name, .. } => (Some(name), None, None),
+        Reason::TaskParked { name, task, .. } | Reason::Inline { name, task } => {
+            (Some(name), None, Some((*task, 1)))
+        }
+        Reason::ActivityNotHosted { name, queue, .. } => (Some(name), Some(queue), None),
+        Reason::NoActivityWorker {
+            name,
+            queue,
+            task,
+            tasks,
+            ..
+        }
+        | Reason::Activity {
+            name,
+            queue,
+            task,
+            tasks,
+            ..
+        } => (Some(name), Some(queue), Some((*task, *tasks))),
+        Reason::NotSent { task, tasks } => (None, None, Some((*task, *tasks))),
+        Reason::Timer { task, .. } => (None, None, Some((*task, 1))),
+        _ => (None, None, None),
+    };
+    let due = match reason {
+        Reason::Timer { due, .. } => Some(due.to_string()),
+        _ => None,
+    };
+    let parked = match reason {
+        Reason::TaskParked { parked, .. } => Some(parked.to_string()),
+        _ => None,
+    };
+    json!({
+        "kind": reason.kind(),
+        "since": wait.since.to_string(),
+        "needs_a_person": reason.needs_a_person(),
+        "message": reason.to_string(),
+        "remedy": reason.remedy(),
+        "code": reason.code(),
+        "name": name.map(|name| name.as_str()),
+        "queue": queue.map(|queue| queue.as_str()),
+        "task": tasks.map(|(task, _)| task.0),
+        "tasks": tasks.map(|(_, tasks)| tasks),
+        "due": due,
+        "parked": parked,
+    })
+}
+
+fn step(step: &OpenStep) -> Value {
+    let (kind, name, queue, due) = match &step.kind {
+        StepKind::Activity { name, queue, .. } => ("activity", Some(name), Some(queue), None),
+        StepKind::Inline { name } => ("inline_step", Some(name), None, None),
+        StepKind::Timer { due, .. } => ("timer", None, None, Some(due.to_string())),
+    };
+    json!({
+        "task": step.task.0,
+        "kind": kind,
+        "name": name.map(|name| name.as_str()),
+        "queue": queue.map(|queue| queue.as_str()),
+        "due": due,
+        "since": step.since.to_string(),
+    })
 }
 
 /// A parked message without its body.

@@ -87,7 +87,7 @@ impl Problem {
 }
 
 /// The first code in a text: `[LH1201]`.
-fn code_in(text: &str) -> Option<Code> {
+pub(crate) fn code_in(text: &str) -> Option<Code> {
     let (_, rest) = text.split_once("[LH")?;
     let (digits, _) = rest.split_once(']')?;
     code::find(digits)

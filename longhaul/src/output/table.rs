@@ -42,6 +42,30 @@ impl Cell {
         }
     }
 
+    /// Something that went well.
+    pub(crate) fn good(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            paint: Paint::Good,
+        }
+    }
+
+    /// Something that somebody should look at.
+    pub(crate) fn warn(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            paint: Paint::Warn,
+        }
+    }
+
+    /// Something that is wrong.
+    pub(crate) fn bad(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            paint: Paint::Bad,
+        }
+    }
+
     fn painted(&self, text: &str, color: bool) -> String {
         match self.paint.code() {
             code if color && !code.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),

@@ -154,6 +154,15 @@ pub enum BrokerError {
         /// The queue's name.
         queue: String,
     },
+    /// It is there, and no safe connection can be agreed on with it: its certificate or ours is not accepted. Try
+    /// again with backoff: certificates are renewed.
+    #[error("[LH1602] no safe connection to RabbitMQ at {address}: {reason}")]
+    Untrusted {
+        /// Where it is, without credentials.
+        address: String,
+        /// What is wrong with which certificate, and what to do.
+        reason: String,
+    },
     /// The broker refuses for good: credentials, permissions, or a queue declared with other arguments.
     #[error("[LH1401] RabbitMQ at {address} refuses: {reason}")]
     Refused {

@@ -655,6 +655,15 @@ pub enum StoreError {
         /// In what way, and what to do.
         reason: String,
     },
+    /// It is there, and no safe connection can be agreed on with it: its certificate or ours is not accepted. Try
+    /// again with backoff: certificates are renewed.
+    #[error("[LH1602] no safe connection to the store at {address}: {reason}")]
+    Untrusted {
+        /// Where it is, without credentials.
+        address: String,
+        /// What is wrong with which certificate, and what to do.
+        reason: String,
+    },
     /// It refuses for good: credentials, permissions, unsafe settings.
     #[error("{reason}")]
     Refused {
@@ -667,6 +676,9 @@ impl StoreError {
     /// Whether trying again may help.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Full { .. } | Self::Untrusted { .. }
+        )
     }
 }

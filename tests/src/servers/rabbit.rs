@@ -18,6 +18,7 @@ use super::log::log_end;
 use super::poll::poll_until;
 use super::port::Port;
 use super::program::Program;
+use super::tls::TlsFiles;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const MAPPER_READY_WITHIN: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ pub struct RabbitServer {
     node: String,
     directory: TempDir,
     port: Port,
+    tls_port: Port,
     distribution_port: Port,
     mapper_port: Port,
     /// Where its own metrics are, if they were asked for.
@@ -90,6 +92,7 @@ impl RabbitServer {
             ),
             directory,
             port: Port::claim()?,
+            tls_port: Port::claim()?,
             distribution_port: Port::claim()?,
             mapper_port,
             metrics_port,
@@ -99,6 +102,34 @@ impl RabbitServer {
             .context("cannot write the broker's configuration")?;
         server.run()?;
         Ok(server)
+    }
+
+    /// Like [`start`](Self::start), with a second port that speaks TLS, and takes only clients whose certificate
+    /// the CA of the files signed.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn with_tls(files: &TlsFiles) -> anyhow::Result<Self> {
+        let port = Port::claim()?;
+        let listener = format!("127.0.0.1:{}", port.number());
+        let [ca, certificate, key] =
+            [&files.ca, &files.certificate, &files.key].map(|path| path.to_string_lossy());
+        let mut server = Self::with_config(&[
+            ("listeners.ssl.1", &listener),
+            ("ssl_options.cacertfile", &ca),
+            ("ssl_options.certfile", &certificate),
+            ("ssl_options.keyfile", &key),
+            ("ssl_options.verify", "verify_peer"),
+            ("ssl_options.fail_if_no_peer_cert", "true"),
+        ])?;
+        server.tls_port = port;
+        Ok(server)
+    }
+
+    /// The port on 127.0.0.1 that speaks TLS, of a broker that was started [`with_tls`](Self::with_tls).
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.number()
     }
 
     /// `amqp://guest:guest@127.0.0.1:<port>/%2f`.

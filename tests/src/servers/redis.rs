@@ -14,6 +14,7 @@ use super::log::log_end;
 use super::poll::poll_until;
 use super::port::Port;
 use super::program::Program;
+use super::tls::TlsFiles;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
@@ -35,6 +36,7 @@ pub struct RedisServer {
     settings: Vec<(String, String)>,
     directory: TempDir,
     port: Port,
+    tls_port: Port,
 }
 
 impl RedisServer {
@@ -68,9 +70,37 @@ impl RedisServer {
             settings,
             directory,
             port: Port::claim()?,
+            tls_port: Port::claim()?,
         };
         server.run()?;
         Ok(server)
+    }
+
+    /// Like [`start`](Self::start), with a second port that speaks TLS, and takes only clients whose certificate
+    /// the CA of the files signed.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn with_tls(files: &TlsFiles) -> anyhow::Result<Self> {
+        let port = Port::claim()?;
+        let number = port.number().to_string();
+        let [ca, certificate, key] =
+            [&files.ca, &files.certificate, &files.key].map(|path| path.to_string_lossy());
+        let mut server = Self::with_config(&[
+            ("tls-port", &number),
+            ("tls-ca-cert-file", &ca),
+            ("tls-cert-file", &certificate),
+            ("tls-key-file", &key),
+            ("tls-auth-clients", "yes"),
+        ])?;
+        server.tls_port = port;
+        Ok(server)
+    }
+
+    /// The port on 127.0.0.1 that speaks TLS, of a server that was started [`with_tls`](Self::with_tls).
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.number()
     }
 
     /// `redis://127.0.0.1:<port>/`, with the password if `requirepass` was set.

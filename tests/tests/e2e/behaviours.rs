@@ -4,6 +4,7 @@
 pub(crate) mod bytes;
 pub(crate) mod controlling;
 pub(crate) mod copies;
+pub(crate) mod explaining;
 pub(crate) mod failing;
 pub(crate) mod running;
 pub(crate) mod waiting;

@@ -1,8 +1,8 @@
 //! What Longhaul promises, seen from outside: the same behaviours in memory, on disk and on a fleet with real servers.
 //! Never reaches into a worker: it starts instances, watches, breaks things, and reads what is recorded.
 //!
-//! `behaviours` is the list that every backend has to live up to; `intake` and `recovery` are the fleet's and the
-//! disk's own. After every test the oracle reads the history of every instance of the hub.
+//! `behaviours` is the list that every backend has to live up to; `doctor`, `intake`, `operations` and `recovery` are the
+//! fleet's and the disk's own. After every test the oracle reads the history of every instance of the hub.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,9 @@ mod oracle;
 mod site;
 
 mod behaviours;
+mod doctor;
 mod intake;
+mod operations;
 mod poison;
 mod recovery;
 
@@ -72,6 +74,10 @@ on_every_backend! {
         instance_ids_of_every_byte_are_refused_or_come_back,
         names_of_every_byte_are_refused_or_come_back,
         a_queue_and_an_activity_of_every_byte_that_fits_are_served;
+    explaining:
+        a_task_that_no_activity_worker_serves_is_told_with_its_queue,
+        a_timer_is_told_with_the_time_at_which_it_is_due,
+        a_paused_instance_and_one_without_orchestrator_workers_are_told_apart;
     copies:
         wakes_sent_twice_change_nothing,
         a_copy_of_a_result_is_dropped,

@@ -4,8 +4,8 @@
 mod crash_points;
 mod disk;
 mod early;
-mod load;
-mod owners;
+pub(crate) mod load;
+pub(crate) mod owners;
 mod servers;
 mod unreadable;
 mod workers;

@@ -38,7 +38,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Few, so that a fleet's queues are quickly made; more than one, so that partitions matter.
-const PARTITIONS: u16 = 4;
+const PARTITIONS_USUAL: u16 = 4;
 
 /// What a hub stands on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +56,8 @@ pub(crate) enum Backend {
 pub(crate) struct Tuning {
     pub(crate) orchestrator: longhaul_orchestrator_worker::Settings,
     pub(crate) activity: longhaul_activity_worker::Settings,
+    /// How many partitions the hub has, if not the usual few.
+    pub(crate) partitions: Option<u16>,
 }
 
 /// A hub with its workers. Dropping it kills them; [`close`](Site::close) is how a test ends that went well.
@@ -64,6 +66,7 @@ pub(crate) struct Site {
     pub(crate) ports: Ports,
     pub(crate) client: Client,
     pub(crate) hub: HubName,
+    partitions: u16,
     ground: Ground,
     tuning: Tuning,
     orchestrators: Mutex<Vec<Worker>>,
@@ -84,6 +87,15 @@ enum Ground {
 pub(crate) enum Kind {
     Orchestrator,
     Activity,
+}
+
+impl Kind {
+    fn binary(self) -> Binary {
+        match self {
+            Self::Orchestrator => Binary::OrchestratorWorker,
+            Self::Activity => Binary::ActivityWorker,
+        }
+    }
 }
 
 impl Site {
@@ -146,15 +158,14 @@ impl Site {
     async fn on(ground: Ground, directory: TempDir, tuning: Tuning) -> Self {
         let hub = HubName::new(format!("e2e-{:032x}", runtime().random())).unwrap();
         let ports = ground.ports(&hub, Role::Client).await;
-        let settings = HubSettings {
-            partitions: PARTITIONS,
-        };
-        ports.store.open_hub(settings).await.unwrap();
+        let partitions = tuning.partitions.unwrap_or(PARTITIONS_USUAL);
+        ports.store.open_hub(HubSettings { partitions }).await.unwrap();
         let client = Client::new(ports.clone(), hub.clone()).await.unwrap();
         Self {
             ports,
             client,
             hub,
+            partitions,
             ground,
             tuning,
             orchestrators: Mutex::default(),
@@ -184,7 +195,7 @@ impl Site {
     /// The number of the epoch that the hub is in.
     pub(crate) async fn epoch(&self) -> u64 {
         let settings = HubSettings {
-            partitions: PARTITIONS,
+            partitions: self.partitions,
         };
         self.ports.store.open_hub(settings).await.unwrap().epoch.number
     }
@@ -218,6 +229,17 @@ impl Site {
         };
         let order = format!("{step}:{times}:{}", linger.as_millis());
         self.process(kind, redis_url, amqp_url, &[("LONGHAUL_CRASH_AT", &order)])
+    }
+
+    /// Starts one more of the workers that another build has put into this directory, with only what every version
+    /// knows said to it.
+    pub(crate) fn add_of(&self, kind: Kind, build: &Path) {
+        let Ground::Servers { redis_url, amqp_url } = &self.ground else {
+            panic!("an embedded hub has no worker processes");
+        };
+        let arguments = self.place(redis_url, amqp_url);
+        let worker = worker::process_of(kind.binary(), build, &arguments);
+        self.workers(kind).lock().unwrap().push(worker);
     }
 
     /// Starts one more orchestrator worker that reaches RabbitMQ at another port, say a proxy's.
@@ -261,6 +283,12 @@ impl Site {
         }
     }
 
+    /// Stops the oldest worker of a kind in good order.
+    pub(crate) async fn stop_one(&self, kind: Kind) {
+        let worker = self.workers(kind).lock().unwrap().remove(0);
+        worker.stop().await;
+    }
+
     /// Kills the oldest worker of a kind at once, as a crash would.
     pub(crate) async fn kill_one(&self, kind: Kind) {
         let worker = self.workers(kind).lock().unwrap().remove(0);
@@ -275,9 +303,14 @@ impl Site {
 
     /// Which of the site's orchestrator workers has this id, in the order in which they were added.
     pub(crate) fn position(&self, id: &WorkerId) -> usize {
+        self.find(id)
+            .unwrap_or_else(|| panic!("no process is the worker {id}"))
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn find(&self, id: &WorkerId) -> Option<usize> {
         let workers = self.orchestrators.lock().unwrap();
-        let found = workers.iter().position(|worker| worker.is(id));
-        found.unwrap_or_else(|| panic!("no process is the worker {id}"))
+        workers.iter().position(|worker| worker.is(id))
     }
 
     /// Puts a worker back that was taken out.
@@ -299,27 +332,27 @@ impl Site {
     }
 
     fn process(&self, kind: Kind, redis_url: &str, amqp_url: &str, environment: &[(&str, &str)]) -> Worker {
-        let mut arguments = vec![
+        let mut arguments = self.place(redis_url, amqp_url);
+        if kind == Kind::Orchestrator {
+            let settings = &self.tuning.orchestrator;
+            let tuned = [
+                ("lease_ttl", settings.lease_ttl),
+                ("lease_renew", settings.lease_renew),
+                ("early_connected", settings.early_connected),
+                ("stall_after", settings.stall_after),
+            ];
+            arguments.extend(tuned.map(|(key, span)| format!("--orchestrator.{key}={}ms", span.as_millis())));
+        }
+        worker::process(kind.binary(), &arguments, environment)
+    }
+
+    /// What every worker is told: where its hub is.
+    fn place(&self, redis_url: &str, amqp_url: &str) -> Vec<String> {
+        vec![
             format!("--hub.name={}", self.hub),
             format!("--redis.url={redis_url}"),
             format!("--amqp.url={amqp_url}"),
-        ];
-        let binary = match kind {
-            Kind::Activity => Binary::ActivityWorker,
-            Kind::Orchestrator => {
-                let settings = &self.tuning.orchestrator;
-                let tuned = [
-                    ("lease_ttl", settings.lease_ttl),
-                    ("lease_renew", settings.lease_renew),
-                    ("early_connected", settings.early_connected),
-                    ("stall_after", settings.stall_after),
-                ];
-                arguments
-                    .extend(tuned.map(|(key, span)| format!("--orchestrator.{key}={}ms", span.as_millis())));
-                Binary::OrchestratorWorker
-            }
-        };
-        worker::process(binary, &arguments, environment)
+        ]
     }
 
     async fn orchestrator_task(&self, registry: OrchestrationRegistry) -> Worker {
@@ -517,12 +550,12 @@ impl Site {
 
     /// The partition of an instance.
     pub(crate) fn partition(&self, id: &InstanceId) -> PartitionId {
-        PartitionId::of(id, PARTITIONS)
+        PartitionId::of(id, self.partitions)
     }
 
     /// All partitions of the hub.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionId> {
-        PartitionId::all(PARTITIONS)
+        PartitionId::all(self.partitions)
     }
 
     /// An id in this partition that begins so.

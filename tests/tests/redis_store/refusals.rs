@@ -31,7 +31,7 @@ async fn a_server_that_may_lose_or_evict_is_refused_unless_allowed() {
         &error,
         &[
             "Set appendonly yes",
-            "--allow-unsafe-store",
+            "redis.allow_unsafe",
             &server.port().to_string(),
         ],
     );

@@ -96,6 +96,13 @@ async fn is_parked_and_requeued(site: &Site, poison: Activity<String, String>, s
         parked: parked.id,
     };
     assert_eq!((status, waiting_for), (Status::Running, expected));
+    let why = site.client.why(&item.identity.key.instance).await.unwrap();
+    let first = why.waits.first().map(|wait| wait.reason.remedy());
+    let remedy = first.unwrap_or_default();
+    assert!(
+        remedy.contains(&format!("longhaul parked requeue {}", parked.id)),
+        "{why:?}"
+    );
     assert_eq!(venom.runs(), runs);
     assert_eq!(site.output(&neighbour).await, (0..40).sum::<u32>());
     assert_eq!(site.output(&after).await, 10);

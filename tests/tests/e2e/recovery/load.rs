@@ -25,29 +25,34 @@ const CHAIN_LINES: u64 = 8;
 const EACH_MS: u64 = 50;
 
 /// Started instances and their journal.
-pub(super) struct Load {
+pub(crate) struct Load {
     journal: Journal,
     runs: Vec<(Handle<u64>, u64)>,
 }
 
 impl Load {
     /// Starts half of the instances as chains and half as fan-outs.
-    pub(super) async fn start(site: &Site) -> Self {
+    pub(crate) async fn start(site: &Site) -> Self {
         Self::of(site, INSTANCES).await
     }
 
     /// The same, of so many instances.
-    pub(super) async fn of(site: &Site, instances: u64) -> Self {
+    pub(crate) async fn of(site: &Site, instances: u64) -> Self {
+        Self::named(site, "early", instances).await
+    }
+
+    /// The same, whose ids begin so. All loads of a site share a journal.
+    pub(crate) async fn named(site: &Site, name: &str, instances: u64) -> Self {
         let mut load = Self {
             journal: Journal::at(site.path("journal")),
             runs: Vec::new(),
         };
-        load.more(site, "early", instances).await;
+        load.more(site, name, instances).await;
         load
     }
 
     /// Starts so many more.
-    pub(super) async fn more(&mut self, site: &Site, name: &str, instances: u64) {
+    pub(crate) async fn more(&mut self, site: &Site, name: &str, instances: u64) {
         let journal = &self.journal;
         let starts = (0..instances).map(async |n| {
             let id = format!("{name}-{n}");
@@ -60,7 +65,7 @@ impl Load {
     }
 
     /// Publishes so many more as a foreign service would, on the intake queue.
-    pub(super) async fn foreign(&mut self, site: &Site, name: &str, instances: u64) {
+    pub(crate) async fn foreign(&mut self, site: &Site, name: &str, instances: u64) {
         for n in 0..instances {
             let id = format!("{name}-{n}");
             let (contract, lines) = kind(n);
@@ -85,13 +90,35 @@ impl Load {
         }
     }
 
+    /// How many lines the journal has.
+    pub(crate) fn lines_written(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// Those that the store knows.
+    pub(crate) async fn known(self, site: &Site) -> Self {
+        let mut runs = Vec::new();
+        for (run, lines) in self.runs {
+            let row = site.insist("the store answers", async || site.client.get(run.id()).await);
+            if row.await.is_some() {
+                runs.push((run, lines));
+            }
+        }
+        Self { runs, ..self }
+    }
+
+    /// Whether it has no instance.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// Whether some of the work is still to be done.
-    pub(super) fn is_unfinished(&self) -> bool {
+    pub(crate) fn is_unfinished(&self) -> bool {
         (self.journal.len() as u64) < self.runs.iter().map(|(_, lines)| *lines).sum()
     }
 
     /// Waits until a quarter of the lines is written, and makes sure that more are to come.
-    pub(super) async fn is_in_flight(&self, site: &Site) {
+    pub(crate) async fn is_in_flight(&self, site: &Site) {
         let lines: usize = self
             .runs
             .iter()
@@ -109,7 +136,7 @@ impl Load {
     }
 
     /// Waits until everything has completed, and checks that no line was written more often than it had faults.
-    pub(super) async fn completes(&self, site: &Site, faults: usize) {
+    pub(crate) async fn completes(&self, site: &Site, faults: usize) {
         let outputs = self.runs.iter().map(async |(run, _)| {
             // What was published on the intake queue may still be there.
             site.exists(run.id().as_str()).await;

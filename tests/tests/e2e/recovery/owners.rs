@@ -13,7 +13,7 @@ use longhaul_shared::port::{HeldLease, Monotonic};
 use crate::site::{DEADLINE, Site};
 
 /// Who holds which partition at this moment.
-pub(super) async fn leases(site: &Site) -> BTreeMap<PartitionId, HeldLease> {
+pub(crate) async fn leases(site: &Site) -> BTreeMap<PartitionId, HeldLease> {
     let partitions: Vec<_> = site.partitions().collect();
     let held = site.insist("the store tells the leases", async || {
         site.ports.store.leases(partitions.clone()).await

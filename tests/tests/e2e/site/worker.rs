@@ -1,6 +1,7 @@
 //! Owns one running worker, a task of this process or a process of its own, and the two ways it ends.
 //! Never decides which: the site does.
 
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +117,12 @@ impl Worker {
 pub(super) fn process(binary: Binary, arguments: &[String], environment: &[(&str, &str)]) -> Worker {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Worker::Process(block_in_place(|| binary.start_with(&arguments, environment)).unwrap())
+}
+
+/// The same, of the program that another build has put into this directory.
+pub(super) fn process_of(binary: Binary, build: &Path, arguments: &[String]) -> Worker {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Worker::Process(block_in_place(|| binary.start_of(build, &arguments)).unwrap())
 }
 
 fn last_lines(text: &str) -> String {
