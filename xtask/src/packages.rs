@@ -1,4 +1,4 @@
-//! Redis and RabbitMQ on this machine: looks for them, and installs Debian's packages where it may.
+//! Redis, RabbitMQ and promtool on this machine: looks for them, and installs Debian's packages where it may.
 //! Never starts a service, and never installs anything that is already there.
 
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ struct Needed {
     /// Names the program for the tests, so that nothing needs to be installed.
     program_variable: &'static str,
     /// Names a running server for the tests, so that nothing needs to be installed.
-    url_variable: &'static str,
+    url_variable: Option<&'static str>,
 }
 
-const NEEDED: [Needed; 2] = [
+const NEEDED: [Needed; 3] = [
     Needed {
         program: "redis-server",
         package: "redis-server",
         also: &["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"],
         program_variable: "LONGHAUL_TEST_REDIS_SERVER",
-        url_variable: "LONGHAUL_TEST_REDIS_URL",
+        url_variable: Some("LONGHAUL_TEST_REDIS_URL"),
     },
     Needed {
         program: "rabbitmq-server",
@@ -38,13 +38,21 @@ const NEEDED: [Needed; 2] = [
             "/usr/local/sbin",
         ],
         program_variable: "LONGHAUL_TEST_RABBITMQ_SERVER",
-        url_variable: "LONGHAUL_TEST_AMQP_URL",
+        url_variable: Some("LONGHAUL_TEST_AMQP_URL"),
+    },
+    // The rules of Prometheus are checked with its own program.
+    Needed {
+        program: "promtool",
+        package: "prometheus",
+        also: &["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"],
+        program_variable: "LONGHAUL_TEST_PROMTOOL",
+        url_variable: None,
     },
 ];
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Makes sure that the tests find both servers.
+/// Makes sure that the tests find all of them.
 pub(crate) fn ensure() -> anyhow::Result<Outcome> {
     let missing: Vec<&str> = NEEDED
         .iter()
@@ -52,7 +60,7 @@ pub(crate) fn ensure() -> anyhow::Result<Outcome> {
         .map(|needed| needed.package)
         .collect();
     if missing.is_empty() {
-        println!("redis-server and rabbitmq-server are there");
+        println!("redis-server, rabbitmq-server and promtool are there");
         return Ok(Outcome::Passed);
     }
     if !can_install() {
@@ -60,7 +68,7 @@ pub(crate) fn ensure() -> anyhow::Result<Outcome> {
         bail!(
             "the tests need {packages}, and this machine does not let me install it. On Debian or Ubuntu, as root:\n\
              \n    apt-get install {packages}\n\n\
-             elsewhere install Redis >= 7.0 and RabbitMQ >= 3.10 so that both programs are in PATH"
+             elsewhere install Redis >= 7.0, RabbitMQ >= 3.10 and Prometheus (for promtool) so that the programs are in PATH"
         );
     }
     install(&missing)?;
@@ -93,8 +101,9 @@ fn can_install() -> bool {
 }
 
 fn is_there(needed: &Needed) -> bool {
-    let named = [needed.program_variable, needed.url_variable]
-        .iter()
+    let named = [Some(needed.program_variable), needed.url_variable]
+        .into_iter()
+        .flatten()
         .any(|name| std::env::var_os(name).is_some());
     named || directory_of(needed.program, needed.also).is_some()
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-/// A program that the harness starts.
+/// A program that the tests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// `redis-server`, at least 7.0.
@@ -13,6 +13,8 @@ pub enum Program {
     RabbitmqServer,
     /// Erlang's port mapper, which comes with Erlang and so with RabbitMQ.
     Epmd,
+    /// Prometheus' checker of rules, which comes with Prometheus.
+    Promtool,
 }
 
 /// A server program that is not on this machine.
@@ -63,6 +65,7 @@ impl Program {
             Self::RedisServer => "LONGHAUL_TEST_REDIS_SERVER",
             Self::RabbitmqServer => "LONGHAUL_TEST_RABBITMQ_SERVER",
             Self::Epmd => "LONGHAUL_TEST_EPMD",
+            Self::Promtool => "LONGHAUL_TEST_PROMTOOL",
         }
     }
 
@@ -72,6 +75,7 @@ impl Program {
         match self {
             Self::RedisServer => "redis-server",
             Self::RabbitmqServer | Self::Epmd => "rabbitmq-server",
+            Self::Promtool => "prometheus",
         }
     }
 
@@ -80,6 +84,7 @@ impl Program {
             Self::RedisServer => "redis-server",
             Self::RabbitmqServer => "rabbitmq-server",
             Self::Epmd => "epmd",
+            Self::Promtool => "promtool",
         }
     }
 
@@ -101,7 +106,7 @@ impl Program {
     /// Known places first for RabbitMQ, because on Debian the one in `PATH` is the wrong one.
     fn places(self, search_path: &std::ffi::OsStr) -> Vec<PathBuf> {
         let known: &[&str] = match self {
-            Self::RedisServer => &["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"],
+            Self::RedisServer | Self::Promtool => &["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"],
             Self::RabbitmqServer => &[
                 "/usr/lib/rabbitmq/bin",
                 "/opt/rabbitmq/sbin",
@@ -119,7 +124,7 @@ impl Program {
         let searched = std::env::split_paths(search_path);
         let directories: Vec<PathBuf> = match self {
             Self::RabbitmqServer => known.chain(searched).collect(),
-            Self::RedisServer | Self::Epmd => searched.chain(known).collect(),
+            Self::RedisServer | Self::Epmd | Self::Promtool => searched.chain(known).collect(),
         };
         directories
             .iter()

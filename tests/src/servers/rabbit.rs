@@ -43,6 +43,8 @@ pub struct RabbitServer {
     tls_port: Port,
     distribution_port: Port,
     mapper_port: Port,
+    /// Where its own metrics are, if they were asked for.
+    metrics_port: Option<Port>,
 }
 
 impl RabbitServer {
@@ -59,6 +61,18 @@ impl RabbitServer {
     /// # Errors
     /// As for [`start`](Self::start).
     pub fn with_config(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::launch(settings, None)
+    }
+
+    /// Like [`start`](Self::start), with the plugin `rabbitmq_prometheus` on [`metrics_port`](Self::metrics_port).
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn with_metrics() -> anyhow::Result<Self> {
+        Self::launch(&[], Some(Port::claim()?))
+    }
+
+    fn launch(settings: &[(&str, &str)], metrics_port: Option<Port>) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let program = Program::RabbitmqServer.find()?;
         let directory = tempfile::Builder::new().prefix("longhaul-rabbit-").tempdir()?;
@@ -81,6 +95,7 @@ impl RabbitServer {
             tls_port: Port::claim()?,
             distribution_port: Port::claim()?,
             mapper_port,
+            metrics_port,
         };
         server
             .write_configuration()
@@ -127,6 +142,12 @@ impl RabbitServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Where it answers `GET /metrics` on 127.0.0.1, if it was started [`with_metrics`](Self::with_metrics).
+    #[must_use]
+    pub fn metrics_port(&self) -> Option<u16> {
+        self.metrics_port.as_ref().map(Port::number)
     }
 
     /// Where its logs and its data are.
@@ -246,13 +267,20 @@ impl RabbitServer {
              vm_memory_high_watermark.absolute = 1GB\nlog.console = false\n",
             self.port()
         );
+        let mut plugins = "[].\n";
+        if let Some(port) = self.metrics_port() {
+            configuration.push_str(&format!(
+                "prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {port}\n"
+            ));
+            plugins = "[rabbitmq_prometheus].\n";
+        }
         for (name, value) in &self.settings {
             configuration.push_str(&format!("{name} = {value}\n"));
         }
         std::fs::write(self.path("rabbitmq.conf"), configuration)?;
         // Empty ones of our own: RabbitMQ would read the machine's where these are not named.
         std::fs::write(self.path("advanced.config"), "[].\n")?;
-        std::fs::write(self.path("enabled_plugins"), "[].\n")?;
+        std::fs::write(self.path("enabled_plugins"), plugins)?;
         std::fs::write(self.path("rabbitmq-env.conf"), "")?;
         Ok(())
     }
