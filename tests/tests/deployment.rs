@@ -1,6 +1,13 @@
 //! The compose file, the Dockerfile and Prometheus's configuration name only what there is.
 //! Never needs a Docker Engine: `cargo xtask compose-test` runs them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of these tests may fail them"
+)]
+
 #[path = "../../xtask/src/yaml.rs"]
 mod yaml;
 
