@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use futures::future::FutureExt;
 use longhaul_backends::config::{CommandLine, Config, ConfigError, OrchestratorSection, Sources, help};
+use longhaul_backends::metered::{Consumption, SourceKind};
 use longhaul_backends::open::{Role, open, show};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_orchestrator_worker::{OrchestratorWorker, Settings};
 use longhaul_shared::port::{Runtime, Source};
-use longhaul_telemetry::{Health, Program, probe};
+use longhaul_telemetry::{Check, Health, Program, probe};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +85,12 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     .hub_settings(opened.hub_settings);
     let metrics = worker.metrics();
     let checks = opened.checks(vec![Source::Intake]);
-    let program = Program::new("orchestrator", VERSION, move || Health { checks: checks() })?;
+    let (consumption, owned) = (opened.consumption(), Arc::clone(&metrics));
+    let program = Program::new("orchestrator", VERSION, move || {
+        let mut checks = checks();
+        checks.push(hears_its_partitions(owned.partitions_owned(), &consumption));
+        Health { checks }
+    })?;
     metrics.register(program.registry())?;
     opened.register(program.registry())?;
     let drains = program.clone();
@@ -116,6 +122,14 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     worker.run(shutdown).await?;
     opened.shutdown().await;
     Ok(())
+}
+
+/// A worker that owns none yet is ready to; one that owns some has to hear from each.
+fn hears_its_partitions(owned: usize, consumption: &Consumption) -> Check {
+    let heard = consumption.open(SourceKind::Control);
+    let wrong =
+        format!("{owned} partitions are this worker's, and it receives from the control queues of {heard}");
+    Check::that("partitions", heard >= owned, wrong)
 }
 
 /// Cancels `shutdown` at the first SIGTERM or SIGINT; whoever sends a second one does not want to wait.

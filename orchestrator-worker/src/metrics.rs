@@ -480,6 +480,12 @@ impl Metrics {
         self.instruments.partitions.set(i64::from(of));
     }
 
+    /// How many partitions the worker owns.
+    #[must_use]
+    pub fn partitions_owned(&self) -> usize {
+        usize::try_from(self.instruments.owned.get()).unwrap_or_default()
+    }
+
     pub(crate) fn rebuilt(&self) {
         self.instruments.rebuilt.inc();
     }

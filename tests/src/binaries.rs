@@ -24,6 +24,9 @@ pub enum Binary {
     Longhaul,
 }
 
+/// What a worker says once it consumes, and at no other time.
+pub const READY: &str = "worker: ready";
+
 impl Binary {
     /// The name of its file.
     #[must_use]

@@ -74,6 +74,7 @@ fn each_worker_shows_that_it_lives_that_it_is_ready_and_what_it_measures() {
         for check in ["ok   store", "ok   broker", "ok   consuming"] {
             assert!(said.contains(check), "{said}");
         }
+        assert_eq!(said.contains("ok   partitions"), kind == "orchestrator", "{said}");
         assert_eq!(page(&address, "/healthz"), (true, "ok   alive\n".to_owned()));
         let (_, metrics) = page(&address, "/metrics");
         for line in [

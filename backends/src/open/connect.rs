@@ -50,6 +50,12 @@ impl Opened {
         self.consumption.until_consuming(sources)
     }
 
+    /// Tells what is consumed through [`Opened::ports`], at any time.
+    #[must_use]
+    pub fn consumption(&self) -> Consumption {
+        self.consumption.clone()
+    }
+
     /// Says, whenever it is asked, what of the ports keeps a program from being ready that is to consume these sources;
     /// shows by the way what it sees in the metrics.
     pub fn checks(&self, sources: Vec<Source>) -> impl Fn() -> Vec<Check> + Send + Sync + 'static {

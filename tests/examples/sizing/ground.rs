@@ -15,7 +15,7 @@ use longhaul_client::Client;
 use longhaul_sdk::Orchestration;
 use longhaul_shared::id::{HubName, InstanceId, PartitionId};
 use longhaul_shared::port::{HubSettings, LoadRequest, PageRequest, Ports, Runtime};
-use longhaul_tests::binaries::Binary;
+use longhaul_tests::binaries::{Binary, READY};
 use longhaul_tests::servers::{RabbitServer, RedisServer};
 use redis::Commands;
 use serde::Serialize;
@@ -110,7 +110,7 @@ impl Ground {
         ];
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut running = program.start_of(&self.programs, &arguments)?;
-        running.says("ready", DEADLINE)?;
+        running.says(READY, DEADLINE)?;
         Ok(Worker(running))
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longhaul_tests::binaries::Binary;
+use longhaul_tests::binaries::{Binary, READY};
 use longhaul_tests::servers::Servers;
 use tokio::task::block_in_place;
 
@@ -59,7 +59,7 @@ async fn replace(site: &Site, load: &mut Load, name: &str, build: &Path) {
         for kind in [Kind::Orchestrator, Kind::Activity] {
             site.add_of(kind, build);
             site.wait_until("the new worker is ready", DEADLINE, async || {
-                site.all_say(kind, "ready").then_some(())
+                site.all_say(kind, READY).then_some(())
             })
             .await;
             site.stop_one(kind).await;

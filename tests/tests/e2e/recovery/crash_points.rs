@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use longhaul_shared::port::Step;
+use longhaul_tests::binaries::READY;
 use longhaul_tests::servers::Servers;
 
 use super::load::Load;
@@ -65,7 +66,7 @@ async fn dies_at(step: Step, linger: Duration) {
     let mut doomed = site.doomed(kind, step, times(step), linger);
     let has_begun = "the doomed worker works or is dead";
     site.wait_until(has_begun, DEADLINE, async || {
-        (doomed.said().contains("ready") || doomed.has_ended()).then_some(())
+        (doomed.said().contains(READY) || doomed.has_ended()).then_some(())
     })
     .await;
     site.add(kind).await;

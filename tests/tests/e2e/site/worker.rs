@@ -12,7 +12,7 @@ use longhaul_orchestrator_worker::OrchestratorWorker;
 use longhaul_sdk::{ActivityRegistry, OrchestrationRegistry};
 use longhaul_shared::id::{HubName, WorkerId};
 use longhaul_shared::port::{Ports, TaskHandle};
-use longhaul_tests::binaries::{Binary, Running, Signal};
+use longhaul_tests::binaries::{Binary, READY, Running, Signal};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ impl Worker {
             }
             Self::Process(mut process) => block_in_place(|| {
                 // Before it is ready it may not have learnt yet to end in good order.
-                process.says("ready", READY_WITHIN).unwrap();
+                process.says(READY, READY_WITHIN).unwrap();
                 process.signal(Signal::Terminate).unwrap();
                 let (status, said) = process.ends(DRAINED_WITHIN).unwrap();
                 assert!(status.success(), "a worker left with {status}: {said}");
