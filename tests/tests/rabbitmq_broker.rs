@@ -504,7 +504,7 @@ fn a_connection_that_cannot_be_made_is_explained_in_one_sentence() {
             true,
         )
         .await;
-        check("amqps://bo:secret@rabbit/%2f".to_owned(), "without TLS", false).await;
+        check(format!("amqps://bo:secret@{nobody}/%2f"), &unreachable, true).await;
     });
 }
 
