@@ -14,7 +14,7 @@ use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Step};
 use longhaul_shared::{code, codec, limits};
 
-use crate::clock::HubClock;
+use crate::clock::AskedClock;
 use crate::invoker::Invoker;
 use crate::metrics::{Metrics, Outcome};
 use crate::report::Reporter;
@@ -31,7 +31,7 @@ pub(crate) struct Host {
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) clock: HubClock,
+    pub(crate) clock: AskedClock,
     pub(crate) suspects: Suspects,
     /// How long one run may take that has no timeout of its own.
     pub(crate) attempt_max: Duration,

@@ -86,7 +86,13 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     let consuming = opened.consuming(queues.clone());
     let worker = ActivityWorker::new(opened.ports.clone(), longhaul_examples::activities(), settings);
     let checks = opened.checks(queues);
-    let program = Program::new("activity", VERSION, move || Health { checks: checks() })?;
+    let stopping = shutdown.clone();
+    let program = Program::new(
+        "activity",
+        VERSION,
+        move || Health { checks: checks() },
+        move || stopping.is_cancelled(),
+    )?;
     worker.metrics().register(program.registry())?;
     opened.register(program.registry())?;
     let _watched = show(
@@ -97,15 +103,6 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
         &runtime,
     )
     .await?;
-    let drains = program.clone();
-    let _draining = runtime.spawn("draining", {
-        let shutdown = shutdown.clone();
-        async move {
-            shutdown.cancelled().await;
-            drains.drains();
-        }
-        .boxed()
-    });
     let _ready = runtime.spawn(
         "ready",
         async move {

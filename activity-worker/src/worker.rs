@@ -13,7 +13,7 @@ use longhaul_shared::port::{BrokerError, Delays, Ports, Source, Subscription, wi
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{Host, attempt};
-use crate::clock::HubClock;
+use crate::clock::AskedClock;
 use crate::invoker::{Invoker, LocalInvoker};
 use crate::metrics::Metrics;
 use crate::report::Reporter;
@@ -73,9 +73,10 @@ impl ActivityWorker {
         tracing::info!(queues = ?settings.queues, concurrency = settings.concurrency, hosts = ?invoker.hosts(), "activity worker starts");
         let slots = settings.queues.len() * usize::from(settings.concurrency);
         metrics.may_run(slots);
-        let (clock, setting) = HubClock::new(&ports, settings.sample_every);
+        let clock = AskedClock::default();
+        let asking = clock.clone().keep(ports.clone(), settings.sample_every);
         let setting =
-            (!settings.sample_every.is_zero()).then(|| ports.runtime.spawn("clock", Box::pin(setting)));
+            (!settings.sample_every.is_zero()).then(|| ports.runtime.spawn("clock", Box::pin(asking)));
         let (reporter, reporting) = Reporter::new(ports.clone());
         let mut reporting = ports.runtime.spawn("reporter", Box::pin(reporting));
         let host = Arc::new(Host {

@@ -12,11 +12,9 @@ use std::time::Duration;
 use longhaul_shared::id::{Epoch, QueueName};
 use longhaul_shared::message::Destination;
 use longhaul_shared::port::{
-    BrokerError, Era, HubInfo, HubSettings, Monotonic, Ports, Pulse, StoreError, StoreRun,
+    BrokerError, Era, HubClock, HubInfo, HubSettings, Monotonic, Ports, Pulse, StoreError, StoreRun,
 };
 use tokio::sync::{mpsc, watch};
-
-use crate::clock::HubClock;
 
 /// The hub's first epoch: before it there were no queues, so nothing can have been lost with them.
 const FIRST_EPOCH: u64 = 1;

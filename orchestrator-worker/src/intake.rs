@@ -17,12 +17,11 @@ use longhaul_shared::instance::StartInstance;
 use longhaul_shared::message::{ContentType, Destination, Incoming};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Created, Delays, Delivery, Ports, Source, Step, Subscription};
+use longhaul_shared::port::{Created, Delays, Delivery, HubClock, Ports, Source, Step, Subscription};
 use longhaul_shared::{codec, limits};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::HubClock;
 use crate::metrics::{Metrics, Taken};
 
 /// Delays between attempts while the store or the broker takes nothing.

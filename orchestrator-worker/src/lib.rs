@@ -23,7 +23,6 @@ mod local_executor;
 mod committer;
 mod relay;
 
-mod clock;
 mod consumer;
 mod dispatch;
 mod early;

@@ -86,14 +86,15 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
     let metrics = worker.metrics();
     let checks = opened.checks(vec![Source::Intake]);
     let (consumption, owned) = (opened.consumption(), Arc::clone(&metrics));
-    let program = Program::new("orchestrator", VERSION, move || {
+    let ready = move || {
         let mut checks = checks();
         checks.push(hears_its_partitions(owned.partitions_owned(), &consumption));
         Health { checks }
-    })?;
+    };
+    let stopping = shutdown.clone();
+    let program = Program::new("orchestrator", VERSION, ready, move || stopping.is_cancelled())?;
     metrics.register(program.registry())?;
     opened.register(program.registry())?;
-    let drains = program.clone();
     let _watched = show(
         &program,
         config,
@@ -102,14 +103,6 @@ async fn run(config: &Config, runtime: Arc<dyn Runtime>, shutdown: CancellationT
         &runtime,
     )
     .await?;
-    let _draining = runtime.spawn("draining", {
-        let shutdown = shutdown.clone();
-        async move {
-            shutdown.cancelled().await;
-            drains.drains();
-        }
-        .boxed()
-    });
     let consuming = opened.consuming(vec![Source::Intake]);
     let _ready = runtime.spawn(
         "ready",

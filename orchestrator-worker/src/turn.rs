@@ -17,12 +17,11 @@ use longhaul_shared::id::{CommitId, EventSeq, InstanceId, LeaseToken, PartitionI
 use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{Envelope, EnvelopeBody};
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Ports, Step};
+use longhaul_shared::port::{HubClock, Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
 
 use crate::admit::{Admitted, admit};
-use crate::clock::HubClock;
 use crate::committer::{Committer, Halted};
 use crate::decide::{Draft, block, decide, opening};
 use crate::executor::{Execution, Executor, Refused};

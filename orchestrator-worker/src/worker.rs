@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use longhaul_sdk::registry::OrchestrationRegistry;
 use longhaul_shared::id::{HubName, InvalidId, PartitionId, WorkerId};
-use longhaul_shared::port::{HubSettings, Ports, Runtime, StoreError, TaskHandle, WorkerRow};
+use longhaul_shared::port::{HubClock, HubSettings, Ports, Runtime, StoreError, TaskHandle, WorkerRow};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::HubClock;
 use crate::committer::Committer;
 use crate::dispatch::{self, Dispatch};
 use crate::early::Early;

@@ -2,6 +2,7 @@
 //! Never opens one: `backends` implements them, a simulation may too.
 
 mod broker;
+mod clock;
 mod era;
 mod insight;
 mod runtime;
@@ -9,6 +10,7 @@ mod step;
 mod store;
 
 pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError, Source, Subscription};
+pub use clock::HubClock;
 pub use era::{Era, StoreRun};
 pub use insight::{BrokerCondition, Census, Depth, Persistence, StatusCounts, StoreCondition, StoreRole};
 pub use runtime::{Delays, Elapsed, Monotonic, Runtime, TaskHandle, within};

@@ -41,9 +41,9 @@ impl Process {
         self.ready.set(i64::from(is_ready));
     }
 
-    /// The program drains from now on.
-    pub fn drains(&self) {
-        self.draining.set(1);
+    /// Whether the program drains.
+    pub fn set_draining(&self, drains: bool) {
+        self.draining.set(i64::from(drains));
     }
 
     /// Looks at the async runtime.

@@ -20,6 +20,7 @@ pub struct Program {
     process: Process,
     runtime: Handle,
     ready: Arc<dyn Fn() -> Health + Send + Sync>,
+    drains: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Program {
@@ -30,7 +31,7 @@ impl fmt::Debug for Program {
 
 impl Program {
     /// The program of this kind and version, on the async runtime that calls this. `ready` says whether it does, or
-    /// could do, what it is for.
+    /// could do, what it is for; `drains` whether it takes nothing new and finishes what it has begun.
     ///
     /// # Errors
     /// When the operating system does not tell of the process.
@@ -38,6 +39,7 @@ impl Program {
         kind: &str,
         version: &str,
         ready: impl Fn() -> Health + Send + Sync + 'static,
+        drains: impl Fn() -> bool + Send + Sync + 'static,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let process = Process::registered(kind, version, &registry)?;
@@ -46,6 +48,7 @@ impl Program {
             process,
             runtime: Handle::current(),
             ready: Arc::new(ready),
+            drains: Arc::new(drains),
         })
     }
 
@@ -53,11 +56,6 @@ impl Program {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
-    }
-
-    /// It drains from now on: it is ready no more.
-    pub fn drains(&self) {
-        self.process.drains();
     }
 
     /// Listens here; the future answers for as long as it is polled.
@@ -77,6 +75,7 @@ impl Program {
 impl Pages for Program {
     fn metrics(&self) -> String {
         self.process.set_ready(self.ready().is_good());
+        self.process.set_draining((self.drains)());
         self.process.look(&self.runtime);
         let families = self.registry.gather();
         match TextEncoder::new().encode_to_string(&families) {
@@ -104,7 +103,7 @@ mod tests {
         let ready = || Health {
             checks: vec![Check::that("redis", false, "it is away")],
         };
-        let program = Program::new("test", "1.2", ready).unwrap();
+        let program = Program::new("test", "1.2", ready, || false).unwrap();
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let (address, serving) = program.listen(anywhere).await.unwrap();
         let metrics = format!("http://{address}/metrics");

@@ -1,22 +1,30 @@
-//! Owns the worker's idea of hub time: the store's clock, carried forward on the local monotonic one.
+//! Owns a worker's idea of hub time: the store's clock, carried forward on the local monotonic one.
 //! Never decides that a timer is due: the store does, by its own clock.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use longhaul_shared::port::Runtime;
-use longhaul_shared::time::Timestamp;
+use super::runtime::Runtime;
+use crate::time::Timestamp;
 
 /// An estimate of hub time, as good as the last sample. Cheap to share.
-pub(crate) struct HubClock {
+pub struct HubClock {
     runtime: Arc<dyn Runtime>,
     /// Hub time minus monotonic time, in microseconds, at the last sample.
     offset_micros: AtomicI64,
 }
 
+impl fmt::Debug for HubClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubClock").finish_non_exhaustive()
+    }
+}
+
 impl HubClock {
     /// A clock set by its first sample.
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, sample: Timestamp) -> Self {
+    #[must_use]
+    pub fn new(runtime: Arc<dyn Runtime>, sample: Timestamp) -> Self {
         let clock = Self {
             runtime,
             offset_micros: AtomicI64::new(0),
@@ -26,7 +34,7 @@ impl HubClock {
     }
 
     /// Sets the clock by an answer of the store that has just arrived.
-    pub(crate) fn set(&self, sample: Timestamp) {
+    pub fn set(&self, sample: Timestamp) {
         self.offset_micros.store(
             sample.micros().saturating_sub(self.monotonic_micros()),
             Ordering::Relaxed,
@@ -34,7 +42,8 @@ impl HubClock {
     }
 
     /// What the store's clock shows now, about.
-    pub(crate) fn now(&self) -> Timestamp {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         let offset = self.offset_micros.load(Ordering::Relaxed);
         Timestamp::from_micros(offset.saturating_add(self.monotonic_micros()))
     }
