@@ -2,7 +2,6 @@
 //! thing that happens.
 //! Never labels by instance, and never measures what a replay repeats: only what is committed or refused counts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use longhaul_shared::code::{self, Code};
@@ -10,7 +9,7 @@ use longhaul_shared::commit::CommitOutcome;
 use longhaul_shared::id::FunctionName;
 use longhaul_shared::instance::Status;
 use longhaul_shared::message::Destination;
-use longhaul_shared::port::{Census, StoreCondition};
+use longhaul_shared::port::{Census, StatusCounts, StoreCondition};
 use longhaul_telemetry::{COUNTS, EVENTS, Family, Names, SECONDS, instruments, prometheus};
 
 /// Most orchestrations that are told apart; an instance may be started under any name.
@@ -264,7 +263,7 @@ const fn status(status: Status) -> &'static str {
 /// How the partitions of a worker stand, all of them together.
 #[derive(Debug, Default)]
 pub(crate) struct Stand {
-    instances: BTreeMap<Status, u64>,
+    instances: StatusCounts,
     ready_overdue: u64,
     ready_oldest: Duration,
     outbox: u64,
@@ -274,7 +273,7 @@ pub(crate) struct Stand {
 impl Stand {
     pub(crate) fn add(&mut self, census: &Census) {
         for status in Status::ALL {
-            *self.instances.entry(status).or_default() += census.by_status.of(status);
+            *self.instances.of_mut(status) += census.by_status.of(status);
         }
         self.ready_overdue += census.ready_overdue;
         self.ready_oldest = self.ready_oldest.max(census.ready_oldest.unwrap_or_default());
@@ -495,8 +494,10 @@ impl Metrics {
     /// How the owned partitions stand.
     pub(crate) fn partitions_stand(&self, stand: &Stand) {
         let of = &self.instruments;
-        for (at, count) in &stand.instances {
-            of.instances.with_label_values(&[status(*at)]).set(signed(*count));
+        for at in Status::ALL {
+            of.instances
+                .with_label_values(&[status(at)])
+                .set(signed(stand.instances.of(at)));
         }
         of.ready_pending.set(signed(stand.ready_overdue));
         of.ready_oldest.set(stand.ready_oldest.as_secs_f64());
@@ -596,6 +597,26 @@ mod tests {
                 family.name
             );
         }
+    }
+
+    #[test]
+    fn a_worker_that_has_handed_everything_over_shows_no_instances() {
+        let metrics = Metrics::default();
+        let mut census = Census::default();
+        census.by_status.running = 7;
+        let mut stand = Stand::default();
+        stand.add(&census);
+        metrics.partitions_stand(&stand);
+        let running = || {
+            metrics
+                .instruments
+                .instances
+                .with_label_values(&["running"])
+                .get()
+        };
+        assert_eq!(running(), 7);
+        metrics.partitions_stand(&Stand::default());
+        assert_eq!(running(), 0, "the new owner shows them");
     }
 
     #[test]
