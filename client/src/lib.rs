@@ -40,10 +40,10 @@ pub use client::Client;
 pub use control::TerminateError;
 pub use handle::Handle;
 pub use parked::RequeueError;
-pub use query::HistoryError;
+pub use query::LookError;
 pub use start::{StartCall, StartError};
 pub use wait::WaitError;
-pub use why::{Evidence, OpenStep, Owner, QueueStand, Reason, StepKind, Wait, Why, WhyError, explain};
+pub use why::{Evidence, OpenStep, Owner, QueueStand, Reason, StepKind, Wait, Why, explain};
 
 pub use longhaul_shared::history::{EventKind, HistoryEvent};
 pub use longhaul_shared::id::{FunctionName, HubName, InstanceId, InvalidId, ParkedId, StartId};

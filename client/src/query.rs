@@ -4,7 +4,7 @@
 use longhaul_shared::history::HistoryEvent;
 use longhaul_shared::id::{EventSeq, ExecutionKey, HubName, InstanceId};
 use longhaul_shared::instance::{InstanceRow, Status};
-use longhaul_shared::port::{LoadRequest, Query, QueryPage, StoreError};
+use longhaul_shared::port::{LoadRequest, LoadedInstance, Query, QueryPage, StoreError};
 
 use crate::client::Client;
 use crate::handle::Handle;
@@ -12,9 +12,9 @@ use crate::handle::Handle;
 /// Events asked for at a time.
 const HISTORY_PAGE: usize = 1_000;
 
-/// Why a history cannot be shown.
+/// Why an instance cannot be looked at, its history or what it waits for.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum HistoryError {
+pub enum LookError {
     /// There is no such instance.
     #[error("[LH1201] there is no instance {id} in hub {hub}")]
     Unknown {
@@ -34,14 +34,29 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub async fn get(&self, id: &InstanceId) -> Result<Option<InstanceRow>, StoreError> {
+        let loaded = self.loaded(id, false).await?;
+        Ok(loaded.map(|instance| instance.row))
+    }
+
+    /// Reads an instance; `None` when there is no such instance.
+    pub(crate) async fn loaded(
+        &self,
+        id: &InstanceId,
+        history: bool,
+    ) -> Result<Option<LoadedInstance>, StoreError> {
         let request = LoadRequest {
             id: id.clone(),
-            history: false,
+            history,
         };
         let loaded = self.ports().store.load(vec![request]).await.into_iter().next();
-        match loaded {
-            Some(answer) => Ok(answer?.map(|instance| instance.row)),
-            None => Ok(None),
+        Ok(loaded.transpose()?.flatten())
+    }
+
+    /// There is no such instance.
+    pub(crate) fn unknown(&self, id: &InstanceId) -> LookError {
+        LookError::Unknown {
+            id: id.clone(),
+            hub: self.hub().clone(),
         }
     }
 
@@ -49,13 +64,10 @@ impl Client {
     /// has the sequence number 1.
     ///
     /// # Errors
-    /// [`HistoryError`].
-    pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryEvent>, HistoryError> {
+    /// [`LookError`].
+    pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryEvent>, LookError> {
         let row = self.get(id).await?;
-        let row = row.ok_or_else(|| HistoryError::Unknown {
-            id: id.clone(),
-            hub: self.hub().clone(),
-        })?;
+        let row = row.ok_or_else(|| self.unknown(id))?;
         let key = ExecutionKey {
             instance: row.id,
             execution: row.execution,

@@ -14,6 +14,5 @@ mod tests;
 
 pub use evidence::{Evidence, QueueStand};
 pub use explain::explain;
-pub use gather::WhyError;
 pub use reason::{Owner, Reason, Wait, Why};
 pub use step::{OpenStep, StepKind};

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use longhaul_backends::embedded::Embedded;
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_client::{
-    Client, HistoryError, HistoryEvent, HubName, InstanceId, PageRequest, Ports, Query, RequeueError,
+    Client, HistoryEvent, HubName, InstanceId, LookError, PageRequest, Ports, Query, RequeueError,
     StartError, Status, TerminateError, WaitError,
 };
 use longhaul_sdk::{Failure, Orchestration, Payload, Timestamp};
@@ -326,7 +326,7 @@ async fn a_history_is_read_to_its_end() {
     }
     assert_eq!(bench.client.history(&id("a")).await.unwrap(), events);
     let unknown = bench.client.history(&id("nobody")).await.unwrap_err();
-    assert!(matches!(unknown, HistoryError::Unknown { .. }), "{unknown:?}");
+    assert!(matches!(unknown, LookError::Unknown { .. }), "{unknown:?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use longhaul_backends::open::{Role, open, show};
 use longhaul_backends::runtime::TokioRuntime;
 use longhaul_orchestrator_worker::{OrchestratorWorker, Settings};
 use longhaul_shared::port::{Runtime, Source};
-use longhaul_telemetry::{Check, Health, Program, probe};
+use longhaul_telemetry::{Check, Health, Program, probe_blocking};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,9 @@ fn main() -> ExitCode {
         Ok(CommandLine::Run(flags)) => flags,
         Ok(CommandLine::Help) => return answer(&help(PROGRAM, ABOUT, &SECTIONS)),
         Ok(CommandLine::Version) => return answer(&format!("{PROGRAM} {VERSION}\n")),
-        Ok(CommandLine::Probe(url)) => return ask(&url),
+        Ok(CommandLine::Probe(url)) => {
+            return probe_blocking(&url).map_or_else(|no| failed(&no), |page| answer(&page));
+        }
         Err(error) => return misconfigured(&error),
     };
     let config = match Sources::of_process(flags).and_then(Config::load) {
@@ -48,10 +50,7 @@ fn main() -> ExitCode {
     }
     match host(&config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            last_words(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -170,25 +169,15 @@ fn settings(section: &OrchestratorSection) -> Settings {
     }
 }
 
-/// Asks a page of a running program: for the health check of its container.
-fn ask(url: &str) -> ExitCode {
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = tokio
-        .map_err(anyhow::Error::from)
-        .and_then(|tokio| Ok(tokio.block_on(probe(url))?));
-    match asked {
-        Ok(page) => answer(&page),
-        Err(error) => {
-            last_words(&error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Whoever closed the other end does not want to read it.
 fn answer(text: &str) -> ExitCode {
     let _unread = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    last_words(error);
+    ExitCode::FAILURE
 }
 
 fn misconfigured(error: &ConfigError) -> ExitCode {

@@ -28,7 +28,7 @@ pub use health::{Check, Health};
 #[cfg(feature = "endpoint")]
 pub use endpoint::{Endpoint, Pages};
 #[cfg(feature = "endpoint")]
-pub use probe::{ProbeError, probe};
+pub use probe::{ProbeError, probe, probe_blocking};
 #[cfg(feature = "endpoint")]
 pub use process::Process;
 #[cfg(feature = "endpoint")]

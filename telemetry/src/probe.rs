@@ -38,6 +38,16 @@ impl std::fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
+/// As [`probe`], for a program that does nothing else and has no async runtime.
+///
+/// # Errors
+/// [`ProbeError`], within three seconds.
+pub fn probe_blocking(url: &str) -> Result<String, ProbeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ProbeError::Silent(error.to_string()))?;
+    runtime.block_on(probe(url))
+}
+
 /// Asks a page of a program, and returns it if the status says that all is well.
 ///
 /// # Errors

@@ -129,8 +129,7 @@ impl StoreMeter for PortMetrics {
         let of = &self.instruments;
         of.redis_up
             .set(i64::from(error != Some(StoreErrorKind::Unavailable)));
-        // How long it takes until an instance has ended says nothing of Redis.
-        if op != StoreOp::WaitTerminal {
+        if !op.is_wait() {
             of.redis_command
                 .with_label_values(&[op.name()])
                 .observe(took.as_secs_f64());

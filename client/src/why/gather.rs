@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use longhaul_shared::codec;
-use longhaul_shared::id::{ExecutionKey, HubName, InstanceId, PartitionId, QueueName, TaskId};
+use longhaul_shared::id::{ExecutionKey, InstanceId, PartitionId, QueueName, TaskId};
 use longhaul_shared::message::{Destination, Publication, TaskIdentity};
-use longhaul_shared::port::{LoadRequest, PageRequest, StoreError, within};
+use longhaul_shared::port::{PageRequest, StoreError, within};
 
 use super::evidence::{Evidence, QueueStand};
 use super::explain::explain;
 use super::reason::Why;
 use super::step::{OpenStep, StepKind, open_steps};
 use crate::client::Client;
+use crate::query::LookError;
 
 /// The kind of the broker whose queues are gone with the process that had them.
 const IN_THIS_PROCESS: &str = "embedded";
@@ -27,43 +28,19 @@ const OUTBOX_PAGES_MAX: usize = 20;
 /// Of how many open tasks it is asked how often they were begun.
 const ATTEMPTS_ASKED_MAX: usize = 32;
 
-/// Why an instance cannot be explained.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum WhyError {
-    /// There is no such instance.
-    #[error("[LH1201] there is no instance {id} in hub {hub}")]
-    Unknown {
-        /// The id asked for.
-        id: InstanceId,
-        /// The hub it was looked for in.
-        hub: HubName,
-    },
-    /// The store does not serve, or what it holds cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Client {
     /// Says what an instance waits for, since when, and what would unblock it.
     ///
     /// # Errors
-    /// [`WhyError`].
-    pub async fn why(&self, id: &InstanceId) -> Result<Why, WhyError> {
+    /// [`LookError`].
+    pub async fn why(&self, id: &InstanceId) -> Result<Why, LookError> {
         Ok(explain(&self.evidence(id).await?))
     }
 
-    async fn evidence(&self, id: &InstanceId) -> Result<Evidence, WhyError> {
+    async fn evidence(&self, id: &InstanceId) -> Result<Evidence, LookError> {
         let ports = self.ports();
         let partition = PartitionId::of(id, self.partitions());
-        let request = LoadRequest {
-            id: id.clone(),
-            history: true,
-        };
-        let loaded = ports.store.load(vec![request]).await.into_iter().next();
-        let loaded = loaded.transpose()?.flatten().ok_or_else(|| WhyError::Unknown {
-            id: id.clone(),
-            hub: self.hub().clone(),
-        })?;
+        let loaded = self.loaded(id, true).await?.ok_or_else(|| self.unknown(id))?;
         let mut leases = ports.store.leases(vec![partition]).await?;
         let workers = ports.store.workers().await?;
         let mut evidence = Evidence {

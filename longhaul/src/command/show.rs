@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longhaul_backends::config::Config;
-use longhaul_client::{HistoryError, InstanceId, InstanceRow, Status, WaitingFor};
+use longhaul_client::{InstanceId, InstanceRow, LookError, Status, WaitingFor};
 use longhaul_sdk::{Failure, Payload};
 use longhaul_shared::time::Timestamp;
 
@@ -22,7 +22,7 @@ pub(crate) struct ShowArgs {
 pub(crate) async fn run(args: ShowArgs, config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
     with_session(config, Begin::MustNot, async |session| {
         let row = session.client.get(&args.id).await?;
-        let row = row.ok_or_else(|| HistoryError::Unknown {
+        let row = row.ok_or_else(|| LookError::Unknown {
             id: args.id.clone(),
             hub: session.client.hub().clone(),
         })?;
