@@ -13,6 +13,7 @@ use longhaul_shared::message::{Destination, Envelope, Incoming, TaskResult, Work
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Step};
 use longhaul_shared::{code, codec, limits};
+use tracing::Instrument;
 
 use crate::clock::AskedClock;
 use crate::invoker::Invoker;
@@ -20,6 +21,7 @@ use crate::metrics::{Metrics, Outcome};
 use crate::report::Reporter;
 use crate::run::{Ran, run};
 use crate::suspect::{Suspects, Vetted};
+use crate::trace::{self, attempt_span};
 
 /// Delays between attempts to send a work item again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -57,7 +59,8 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
 
     // 2. Vet, 3. invoke, if the activity is hosted; otherwise say so: nothing fails, nothing spins.
     let envelope = if host.invoker.is_hosted(&item.name) {
-        match vet_and_invoke(&host, &item, delivery.redelivered).await {
+        let invoked = vet_and_invoke(&host, &item, delivery.redelivered);
+        match invoked.instrument(attempt_span(&item)).await {
             Invoked::Answered(result) => Envelope::task_done(item.identity.clone(), item.dispatch, result),
             Invoked::Poisonous { code, reason } => {
                 set_aside(&host, &item, &delivery, code, reason).await;
@@ -100,7 +103,6 @@ enum Invoked {
 }
 
 /// Runs the activity once, if it was not begun too often.
-#[tracing::instrument(level = "debug", skip_all, fields(instance_id = %item.identity.key.instance, activity = %item.name, task = %item.identity.task))]
 async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invoked {
     let vetted = host
         .suspects
@@ -115,6 +117,7 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
                  each time",
                 item.name
             );
+            trace::failed(&reason);
             return Invoked::Poisonous { code, reason };
         }
     };
@@ -131,6 +134,7 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
             Invoked::Answered(TaskResult::Completed(output))
         }
         Ran::Ended(Err(failure)) => {
+            trace::failed(&failure);
             tracing::info!(instance_id = %item.identity.key.instance, activity = %item.name, %failure, "activity failed");
             Invoked::Answered(TaskResult::Failed(failure))
         }
@@ -141,9 +145,13 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
                  its thread is lost until this worker is restarted, so it is not begun again",
                 item.name
             );
+            trace::failed(&reason);
             Invoked::Poisonous { code, reason }
         }
         Ran::Overran(limit) => {
+            trace::failed(&format_args!(
+                "not returned within {limit:?} (activity.attempt_max)"
+            ));
             let runs = item.overran.saturating_add(1);
             tracing::warn!(
                 instance_id = %item.identity.key.instance, activity = %item.name, runs,

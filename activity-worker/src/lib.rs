@@ -12,6 +12,7 @@ mod suspect;
 
 mod metrics;
 mod settings;
+mod trace;
 mod worker;
 
 pub use invoker::{Invoker, LocalInvoker};

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::invoker::Invoker;
+use crate::trace::handed_on;
 
 /// How often the thread of an activity is looked at. One that was not let go in between is told of.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +52,10 @@ pub(crate) async fn run(
     let (canceller, cancellation) = Canceller::new();
     let polls = Arc::new(AtomicU64::new(0));
     let (ended, has_ended) = oneshot::channel();
-    let (invoker, to_run) = (Arc::clone(invoker), item.clone());
+    let (invoker, mut to_run) = (Arc::clone(invoker), item.clone());
+    if let Some(attempt) = handed_on() {
+        to_run.trace = attempt;
+    }
     let invoke = async move {
         let run = invoker.invoke(to_run, cancellation);
         // Whoever gave the run up does not listen any more.

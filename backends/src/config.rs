@@ -28,6 +28,7 @@ pub use command_line::{CommandLine, help};
 pub use error::ConfigError;
 pub use given::Effective;
 pub use key::{Form, Key, Section};
+pub use logging::Logging;
 pub use origin::Origin;
 pub use reference::reference;
 pub use sections::{

@@ -106,7 +106,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Dev(_) => Voice::Server,
         _ => Voice::Command,
     };
-    log::init(&config, voice)?;
+    let _log = log::init(&config, voice)?;
     match cli.command {
         Command::Start(args) => start::run(args, &config, output).await,
         Command::List(args) => list::run(args, &config, output).await,

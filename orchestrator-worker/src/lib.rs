@@ -40,6 +40,7 @@ pub mod mutant;
 
 mod metrics;
 mod settings;
+mod trace;
 mod worker;
 
 pub use executor::{Executed, Execution, Executor, Refused, Warm};

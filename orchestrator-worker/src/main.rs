@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_NAME");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What traces call it, unless `OTEL_SERVICE_NAME` says otherwise.
+const SERVICE: &str = concat!("longhaul-", env!("CARGO_BIN_NAME"));
 const ABOUT: &str =
     "Hosts orchestrations: owns partitions of a hub, runs turns, commits them and sends what they want.";
 const SECTIONS: [&str; 6] = ["hub", "amqp", "redis", "store", "orchestrator", "log"];
@@ -45,9 +47,10 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return misconfigured(&error),
     };
-    if let Err(error) = config.start_logging() {
-        return misconfigured(&error);
-    }
+    let _log = match config.start_logging(SERVICE, VERSION) {
+        Ok(log) => log,
+        Err(error) => return misconfigured(&error),
+    };
     match host(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

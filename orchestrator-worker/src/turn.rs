@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use longhaul_sdk::engine::Action;
 use longhaul_shared::code::{self, Code};
 use longhaul_shared::commit::{CommitOutcome, RowChange, TurnCommit};
@@ -20,6 +20,7 @@ use longhaul_shared::payload::Payload;
 use longhaul_shared::port::{HubClock, Ports, Step};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{codec, limits};
+use tracing::Instrument;
 
 use crate::admit::{Admitted, admit};
 use crate::committer::{Committer, Halted};
@@ -36,6 +37,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::suspect::{Alone, Company, Presence, Vetted, vet};
 use crate::tenure::Tenure;
+use crate::trace::{self, inline_span, turn_span};
 use crate::weight::history_bytes;
 
 /// How often a turn is run again after a conflict before its instance rests.
@@ -251,7 +253,10 @@ async fn attempt(
     drop_timers(&host.ports, token, turned.partition, stale).await;
     host.ports.runtime.reached(Step::TurnLoaded);
 
-    go_on(host, tenure, turned, session, admitted).await
+    let span = turn_span(&session);
+    go_on(host, tenure, turned, session, admitted)
+        .instrument(span)
+        .await
 }
 
 /// The second half of an attempt, once it is known what is news.
@@ -382,6 +387,7 @@ fn measure_life(host: &Host, session: &Session, events: &[HistoryEvent], row: &R
         let took = row.changed.since(session.created);
         let length = session.ledger.last_seq().0 + events.len() as u64;
         host.metrics.finished(&session.name, row.status, took, length);
+        trace::ended(session, row);
     }
 }
 
@@ -632,12 +638,12 @@ fn take_inline(
         _ => None,
     });
     let tasks = scheduled.chain(admitted.run_inline.iter().copied());
+    let (key, from) = (&session.key, &session.trace);
     tasks
         .filter_map(|task| {
-            Some(InlineStep {
-                task,
-                run: host.executor.take_inline(warm, task)?,
-            })
+            let run = host.executor.take_inline(warm, task)?;
+            let run = run.instrument(inline_span(key, from, task)).boxed();
+            Some(InlineStep { task, run })
         })
         .collect()
 }

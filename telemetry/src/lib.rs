@@ -8,6 +8,7 @@ mod instruments;
 mod names;
 
 mod health;
+pub mod traces;
 
 #[cfg(feature = "endpoint")]
 mod endpoint;

@@ -24,6 +24,10 @@ pub enum Binary {
     Longhaul,
 }
 
+/// What the tests need of the workers beside what everybody has.
+const WORKER_FEATURES: &str = "longhaul-orchestrator-worker/crash-points,longhaul-orchestrator-worker/otlp,\
+                               longhaul-activity-worker/crash-points,longhaul-activity-worker/otlp";
+
 /// What a worker says once it consumes, and at no other time.
 pub const READY: &str = "worker: ready";
 
@@ -113,7 +117,7 @@ impl Binary {
     }
 }
 
-/// The directory of the profile of this test or example, with the programs in it.
+/// The directory of the profile of this test, example or program, with the programs in it.
 fn build() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile_directory = test
@@ -122,7 +126,8 @@ fn build() -> anyhow::Result<PathBuf> {
             path.file_name()
                 .is_some_and(|name| name == "deps" || name == "examples")
         })
-        .and_then(Path::parent)
+        .unwrap_or(&test)
+        .parent()
         .with_context(|| format!("{} is not in a target directory", test.display()))?;
     let profile = match profile_directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
@@ -143,7 +148,7 @@ fn build() -> anyhow::Result<PathBuf> {
             "-p",
             "longhaul",
             "--features",
-            "longhaul-orchestrator-worker/crash-points,longhaul-activity-worker/crash-points",
+            WORKER_FEATURES,
         ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

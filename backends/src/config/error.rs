@@ -35,6 +35,9 @@ pub enum ConfigError {
         /// What may be written.
         allowed: String,
     },
+    /// The variables `OTEL_*` say what cannot be done.
+    #[error("[{CODE}] {0}")]
+    Traces(String),
     /// Two values that do not fit each other.
     #[error(
         "[{CODE}] {key} = {value} ({origin}) does not fit {other} = {other_value} ({other_origin}): {rule}"

@@ -1,13 +1,17 @@
-//! Owns what the `log` section does: it makes the process's log, on standard error.
+//! Owns what the `log` section does: it makes the process's log, on standard error, and sends its traces.
 //! Never for libraries: a program calls it once, before it does anything else.
 
 use std::io::{self, IsTerminal};
 
-use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use longhaul_telemetry::traces;
+#[cfg(feature = "otlp")]
+use longhaul_telemetry::traces::Traces;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use super::error::ConfigError;
 use super::sections::Config;
@@ -31,39 +35,89 @@ const DRIVERS: [&str; 9] = [
     "tokio_rustls",
 ];
 
+/// Where what the program says goes, for as long as it lives: keep it until the program ends.
+#[derive(Debug)]
+#[must_use = "the last spans leave when it is dropped"]
+pub struct Logging {
+    #[cfg(feature = "otlp")]
+    _traces: Option<Traces>,
+}
+
 impl Config {
-    /// Sends what the program says about itself to standard error, as the `log` section wants it; in colour only
-    /// to a terminal, and not where `NO_COLOR` is set. Does nothing if the process has a log already.
+    /// Sends what the program says about itself to standard error, as the `log` section wants it; in
+    /// colour only to a terminal, and not where `NO_COLOR` is set. Its spans go to a collector, as those of
+    /// this service, if the environment asks for that and the program was built with the feature `otlp`. Does nothing if the process has a log already.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] if `log.level` cannot be understood.
-    pub fn start_logging(&self) -> Result<(), ConfigError> {
-        self.start_logging_at(&self.log.level)
+    /// [`ConfigError::Value`] if `log.level` cannot be understood, [`ConfigError::Traces`] if the variables `OTEL_*`
+    /// cannot be followed.
+    pub fn start_logging(&self, service: &str, version: &str) -> Result<Logging, ConfigError> {
+        self.start_logging_at(&self.log.level, service, version)
     }
 
     /// The same for a program that has its own idea of the level.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] if the level cannot be understood; it is taken for that of `log.level`.
-    pub fn start_logging_at(&self, level: &str) -> Result<(), ConfigError> {
+    /// As above; a level that cannot be understood is taken for that of `log.level`.
+    pub fn start_logging_at(
+        &self,
+        level: &str,
+        service: &str,
+        version: &str,
+    ) -> Result<Logging, ConfigError> {
         let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
         let filter = filter.map_err(|_| self.refuse("log.level"))?;
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr);
+        let safe =
+            filter_fn(is_safe).with_max_level_hint(filter.max_level_hint().unwrap_or(LevelFilter::TRACE));
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_colourful = io::stderr().is_terminal() && !is_plain;
-        let safe = filter_fn(is_safe);
-        let _already_there = match self.log.format {
-            LogFormat::Pretty => lines.with_ansi(is_colourful).finish().with(safe).try_init(),
-            LogFormat::Json => lines.json().flatten_event(true).finish().with(safe).try_init(),
+        let lines = fmt::layer().with_writer(io::stderr);
+        let lines = match self.log.format {
+            LogFormat::Pretty => lines.with_ansi(is_colourful).boxed(),
+            LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
-        Ok(())
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter.and(safe)));
+        begin(subscriber, service, version)
     }
+}
+
+#[cfg(feature = "otlp")]
+fn begin<S>(subscriber: S, service: &str, version: &str) -> Result<Logging, ConfigError>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    let wanted = traces::are_asked_for();
+    let traces = wanted.then(|| Traces::start(service, version)).transpose();
+    let traces = traces.map_err(|error| ConfigError::Traces(error.to_string()))?;
+    let shown = filter_fn(|metadata| !is_of_driver(metadata) && traces::is_shown(metadata));
+    let shown = shown.with_max_level_hint(LevelFilter::DEBUG);
+    let layer = traces.as_ref().map(|traces| traces.layer().with_filter(shown));
+    let _already_there = subscriber.with(layer).try_init();
+    Ok(Logging { _traces: traces })
+}
+
+#[cfg(not(feature = "otlp"))]
+fn begin<S>(subscriber: S, _service: &str, _version: &str) -> Result<Logging, ConfigError>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    let _already_there = subscriber.try_init();
+    if traces::are_asked_for() {
+        tracing::warn!(
+            "the environment names a collector ({}), but this program was built without the feature `otlp`: it sends \
+             no traces",
+            traces::ENDPOINT_VARIABLES.join(" or ")
+        );
+    }
+    Ok(Logging {})
 }
 
 /// Whether an event or a span can hold nothing of the wire.
 fn is_safe(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !is_of_driver(metadata)
+}
+
+fn is_of_driver(metadata: &Metadata<'_>) -> bool {
     let root = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO || !DRIVERS.contains(&root)
+    DRIVERS.contains(&root)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use longhaul_backends::config::{Config, StoreKind};
-use longhaul_client::{FunctionName, Handle, InstanceId, StartId};
+use longhaul_client::{FunctionName, Handle, InstanceId, StartId, TraceContext};
 use longhaul_sdk::Payload;
 use longhaul_shared::limits;
 use serde_json::{Value, json};
@@ -48,6 +48,9 @@ pub(crate) struct StartArgs {
     /// Tag the instance; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     tag: Vec<(String, String)>,
+    /// Continue the trace that this W3C header is from.
+    #[arg(long, value_name = "HEADER", env = "TRACEPARENT")]
+    traceparent: Option<String>,
     /// Wait until it has ended, and print its output.
     #[arg(long)]
     wait: bool,
@@ -77,7 +80,8 @@ pub(crate) async fn run(args: StartArgs, config: &Config, output: &Output) -> an
         for (key, value) in &args.tag {
             start = start.tag(key, value);
         }
-        let handle = start.await?;
+        let trace = TraceContext::from_headers(args.traceparent.as_deref(), None);
+        let handle = start.trace(trace).await?;
         if args.wait {
             output.note(&told(&args.name, &handle));
             let waited = wait::wait(&handle, args.timeout).await;

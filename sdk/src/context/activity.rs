@@ -37,7 +37,7 @@ pub struct ActivityInfo {
     pub dispatch: Dispatch,
     /// The task's tags.
     pub tags: BTreeMap<String, String>,
-    /// Where the instance's start came from.
+    /// Whose children the calls of this run are.
     pub trace: TraceContext,
 }
 
@@ -89,7 +89,8 @@ impl ActivityContext {
         &self.info.tags
     }
 
-    /// W3C trace context of whoever started the instance.
+    /// W3C trace context for those whom the activity calls: this run's own, if the worker sends traces; otherwise
+    /// that of whoever started the instance.
     #[must_use]
     pub fn trace(&self) -> &TraceContext {
         &self.info.trace

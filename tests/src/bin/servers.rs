@@ -1,4 +1,5 @@
-//! `servers COMMAND [ARGUMENT…]` runs a command with a private Redis and RabbitMQ, handed over by the environment.
+//! `servers COMMAND [ARGUMENT…]` runs a command with a private Redis and RabbitMQ, handed over by the environment, once
+//! the programs that tests run are built.
 //! Never starts a server whose URL the environment already names, and leaves nothing behind.
 
 #![expect(clippy::print_stderr, reason = "a command line program")]
@@ -6,6 +7,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
+use longhaul_tests::binaries::Binary;
 use longhaul_tests::servers::{AMQP_URL_VARIABLE, REDIS_URL_VARIABLE, RabbitServer, RedisServer};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -17,6 +19,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut command = Command::new(&program);
     command.args(arguments);
 
+    // Now, so that it is not the first test that needs them whose time goes into it.
+    Binary::OrchestratorWorker.path()?;
     let (redis, rabbit) = start_missing()?;
     if let Some(redis) = &redis {
         command.env(REDIS_URL_VARIABLE, redis.url());
