@@ -200,9 +200,9 @@ impl Loop {
                 }
                 request = self.inbox.recv() => {
                     let Some(request) = request else { break };
-                    self.take(request);
+                    self.take(request).await;
                     while let Ok(request) = self.inbox.try_recv() {
-                        self.take(request);
+                        self.take(request).await;
                     }
                 }
                 Some((partition, token, page)) = self.searching.next() => {
@@ -215,7 +215,7 @@ impl Loop {
         }
     }
 
-    fn take(&mut self, request: Request) {
+    async fn take(&mut self, request: Request) {
         match request {
             Request::Publish {
                 partition,
@@ -226,7 +226,7 @@ impl Loop {
                 partition,
                 token,
                 then,
-            } => self.begin_search(partition, token, then),
+            } => self.search(partition, token, then).await,
             Request::Drain { partition, drained } => {
                 if let Some(held) = self.held.get_mut(&partition) {
                     held.draining.push(drained);
@@ -272,20 +272,38 @@ impl Loop {
         self.recount();
     }
 
-    fn begin_search(
+    /// Begins a search, or has another one follow the one in progress, which may have read what is not so any more.
+    /// Whoever waits for it says that something was lost.
+    async fn search(
         &mut self,
         partition: PartitionId,
         token: LeaseToken,
         then: Option<oneshot::Sender<Unsent>>,
     ) {
         let held = self.held_under(partition, &token);
-        if then.is_some() {
-            // Something was lost: what was confirmed may be gone, and a store that fell behind may hold again what
-            // had left it. Nothing counts as sent.
-            held.confirmed.clear();
+        let is_loss = then.is_some();
+        if is_loss {
+            held.lost();
         }
+        match held.found {
+            Some(_) => held.next.get_or_insert_default().extend(then),
+            None => self.begin_search(partition, token, then.into_iter().collect()),
+        }
+        if is_loss {
+            // What is committed again under the same id must not be carried out by a confirm of before.
+            self.committer.disown(partition).await;
+        }
+    }
+
+    fn begin_search(
+        &mut self,
+        partition: PartitionId,
+        token: LeaseToken,
+        then: Vec<oneshot::Sender<Unsent>>,
+    ) {
+        let held = self.held_under(partition, &token);
         held.then.extend(then);
-        if held.found.is_none() && !is_broken(Broken::OutboxNotSearched) {
+        if !is_broken(Broken::OutboxNotSearched) {
             held.searches += 1;
             held.found = Some(BTreeSet::new());
             self.searching
@@ -307,6 +325,7 @@ impl Loop {
             Err(error) => {
                 held.found = None;
                 held.then.clear();
+                held.next = None;
                 tracing::warn!(%partition, %error, "the outbox could not be searched; it will be again");
                 return;
             }
@@ -319,7 +338,7 @@ impl Loop {
             let next = page(self.ports.clone(), partition, token.clone(), outbox.next);
             self.searching.push(Box::pin(next));
         }
-        let is_new = |message: &Publication| !held.confirmed.contains_key(&message.id);
+        let is_new = |message: &Publication| held.is_to_publish(message);
         // Whoever held the partition before may have published it, and somebody may have begun it.
         let unknown = outbox.messages.into_iter().filter(is_new);
         let unknown = unknown.map(codec::published_again).collect();
@@ -336,6 +355,9 @@ impl Loop {
         let left = held.searched();
         held.ask();
         held.tell_unsent();
+        if let Some(waiting) = held.next.take() {
+            self.begin_search(partition, token.clone(), waiting);
+        }
         if !left.is_empty() {
             self.committer.confirmed(partition, token, left).await;
         }

@@ -370,7 +370,13 @@ async fn commit_and_relay(
         if survived {
             session.survived();
         }
-        host.relay.publish(turned.partition, &token, sends);
+        if outcome == CommitOutcome::Applied {
+            host.relay.publish(turned.partition, &token, sends);
+        } else {
+            // It was in for a while: what it sends may have been found, published, confirmed and forgotten since.
+            // What is left of it stands in the outbox; a copy in memory alone would die with this worker.
+            host.relay.search(turned.partition, &token);
+        }
         host.ports.runtime.reached(Step::TurnRelayed);
         turned.next_due = turned.next_due.into_iter().chain(earliest).min();
     }

@@ -24,12 +24,17 @@ pub(super) struct Held {
     /// Confirmed, but perhaps still in the outbox: not to be published when a search finds them there. With the
     /// number of the last search begun before the confirm.
     pub(super) confirmed: BTreeMap<MessageId, u64>,
+    /// Confirmed before something was lost, and perhaps still in the outbox: of these the work items are the
+    /// rebuild's, which sends their tasks again.
+    pub(super) confirmed_before: BTreeSet<MessageId>,
     /// How many searches have begun.
     pub(super) searches: u64,
     /// What the search in progress has found so far.
     pub(super) found: Option<BTreeSet<MessageId>>,
     /// Who waits for that search.
     pub(super) then: Vec<oneshot::Sender<Unsent>>,
+    /// Another is wanted once it is over, because it may have read what is no longer true; who waits for that one.
+    pub(super) next: Option<Vec<oneshot::Sender<Unsent>>>,
     /// Who waits for answers, the search being over.
     pub(super) asking: Vec<Asking>,
     /// Who waits until everything is confirmed.
@@ -50,9 +55,11 @@ impl Held {
             unconfirmed: BTreeMap::new(),
             handed_over: BTreeSet::new(),
             confirmed: BTreeMap::new(),
+            confirmed_before: BTreeSet::new(),
             searches: 0,
             found: None,
             then: Vec::new(),
+            next: None,
             asking: Vec::new(),
             draining: Vec::new(),
         }
@@ -77,6 +84,20 @@ impl Held {
             self.unconfirmed.remove(&id);
             self.confirmed.insert(id, self.searches);
         }
+    }
+
+    /// Something was lost: what was confirmed may be gone, and what a store that fell behind is told again is to be
+    /// published again. Nothing counts as sent.
+    pub(super) fn lost(&mut self) {
+        let confirmed = std::mem::take(&mut self.confirmed);
+        self.confirmed_before.extend(confirmed.into_keys());
+    }
+
+    /// Whether a message that was found in the outbox is to be published.
+    pub(super) fn is_to_publish(&self, message: &Publication) -> bool {
+        let is_work = matches!(message.destination, Destination::Work(_));
+        let is_the_rebuilds = is_work && self.confirmed_before.contains(&message.id);
+        !self.confirmed.contains_key(&message.id) && !is_the_rebuilds
     }
 
     /// Those who waited for the search now wait for the answers that are out.
@@ -122,11 +143,15 @@ impl Held {
         let search = self.searches;
         self.confirmed
             .retain(|id, before| *before >= search || found.contains(id));
+        self.confirmed_before.retain(|id| found.contains(id));
         let left = self
             .confirmed
             .iter()
             .filter(|(id, before)| **before < search && found.contains(id));
-        left.map(|(id, _)| *id).collect()
+        let left = left.map(|(id, _)| id);
+        let left = left.chain(&self.confirmed_before);
+        let left = left.filter(|id| !self.unconfirmed.contains_key(id));
+        left.copied().collect()
     }
 }
 
@@ -219,5 +244,47 @@ mod tests {
         held.tell_unsent();
         let left_out = unsent.try_recv().unwrap();
         assert_eq!(left_out, BTreeSet::from([(key(), TaskId(2)), (key(), TaskId(3))]));
+    }
+    #[test]
+    fn what_was_confirmed_before_a_loss_is_the_rebuilds_and_leaves_the_outbox() {
+        let mut held = Held::under(LeaseToken::from("t"));
+        let message = work(1);
+        held.unconfirmed
+            .insert(message.id, (Monotonic::default(), message.clone()));
+        assert!(held.is_to_publish(&message));
+        held.answered(message.id, true);
+        assert!(!held.is_to_publish(&message));
+
+        held.lost();
+        assert!(!held.is_to_publish(&message), "the rebuild sends its task again");
+        assert!(held.unsent().is_empty());
+        held.found = Some(BTreeSet::from([message.id]));
+        assert_eq!(held.searched(), [message.id]);
+
+        held.found = Some(BTreeSet::new());
+        assert!(held.searched().is_empty());
+        assert!(
+            held.is_to_publish(&message),
+            "found anew, it is of a commit since"
+        );
+    }
+
+    #[test]
+    fn what_is_committed_again_after_a_loss_stays_in_the_outbox_until_it_is_confirmed_again() {
+        let mut held = Held::under(LeaseToken::from("t"));
+        let message = work(1);
+        held.answered(message.id, true);
+        held.lost();
+        assert!(!held.confirmed.contains_key(&message.id), "a commit may send it");
+        held.unconfirmed
+            .insert(message.id, (Monotonic::default(), message.clone()));
+        held.found = Some(BTreeSet::from([message.id]));
+        assert!(held.searched().is_empty());
+        assert_eq!(held.unsent(), BTreeSet::from([(key(), TaskId(1))]));
+
+        held.answered(message.id, true);
+        held.searches = 1;
+        held.found = Some(BTreeSet::from([message.id]));
+        assert_eq!(BTreeSet::from_iter(held.searched()), BTreeSet::from([message.id]));
     }
 }

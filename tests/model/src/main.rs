@@ -78,15 +78,15 @@ fn deep() -> [(&'static str, Bounds); 8] {
             "one task, any one fault, a handover",
             one.handed_over(1).with(1, Faults::every(1)),
         ),
-        ("one task, a loss of the broker and a crash", one.with(2, wipes)),
-        (
-            "one task, two losses of the broker",
-            one.with(2, Faults { wipes: 2, ..none }),
-        ),
         ("one task, any two faults", one.with(2, Faults::every(2))),
         (
             "sequence of two, any one fault",
             sequence.with(1, Faults::every(1)),
+        ),
+        ("one task, a loss of the broker and a crash", one.with(2, wipes)),
+        (
+            "one task, two losses of the broker",
+            one.with(2, Faults { wipes: 2, ..none }),
         ),
     ]
 }

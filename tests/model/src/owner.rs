@@ -251,12 +251,22 @@ impl Owner {
     }
 
     /// `turn.rs`, `commit_and_relay` and what follows it: the commit has been answered.
-    pub(crate) fn answered(&mut self, outcome: Outcome, store: &Store, broker: &mut Broker) {
+    pub(crate) fn answered(
+        &mut self,
+        outcome: Outcome,
+        store: &Store,
+        broker: &mut Broker,
+        broken: Option<Broken>,
+    ) {
         let Some(turn) = self.turn.take() else { return };
         match outcome {
             Outcome::Applied | Outcome::Duplicate => {
-                for item in turn.commit.outbox_add {
-                    self.enqueue(item);
+                if outcome == Outcome::Applied || broken == Some(Broken::SearchAfterRepeat) {
+                    for item in turn.commit.outbox_add {
+                        self.enqueue(item);
+                    }
+                } else {
+                    self.search(store);
                 }
                 self.relay
                     .retain(|(item, _)| !turn.commit.outbox_remove.contains(item));

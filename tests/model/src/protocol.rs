@@ -392,7 +392,7 @@ impl Protocol {
             Action::Commit(_) => {
                 if let Some(turn) = &owner.turn {
                     let outcome = store.commit(&turn.commit.clone(), broken);
-                    owner.answered(outcome, store, broker);
+                    owner.answered(outcome, store, broker, self.broken);
                 }
             }
             Action::CommitAnswerLate(_) => late.extend(owner.turn.as_ref().map(|turn| turn.commit.clone())),

@@ -12,6 +12,8 @@ pub enum Broken {
     CommitNumber,
     /// What a commit sends is only in the worker's memory.
     Outbox,
+    /// What a commit sends that was in already is published from memory, whether or not the outbox still holds it.
+    SearchAfterRepeat,
     /// Nobody searches the outbox for what an owner before has left there.
     OutboxSearch,
     /// A message leaves the outbox when it is sent, not when it is confirmed.
@@ -40,11 +42,12 @@ pub enum Broken {
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AckAfterCommit,
         Self::Fence,
         Self::CommitNumber,
         Self::Outbox,
+        Self::SearchAfterRepeat,
         Self::OutboxSearch,
         Self::ForgetAfterConfirm,
         Self::Dedupe,

@@ -18,6 +18,11 @@ use longhaul_model::{
 /// Far more than any of these needs: a machine that is busy should not fail a test.
 const AT_MOST: Duration = Duration::from_secs(150);
 const NONE: Faults = Faults::every(0);
+const LATE_AND_LOST: Faults = Faults {
+    late_commits: 1,
+    wipes: 1,
+    ..NONE
+};
 /// What is not kept when something gets lost, the first to be noticed at least.
 const LOST: &[&str] = &[ACK, CARRIED, REST, ENDS];
 
@@ -85,6 +90,10 @@ fn faults_that_help_each_other_lose_nothing_and_apply_nothing_twice() {
     explore(
         "sequence of two, two late commits",
         Bounds::calm(Shape::Sequence(2)).with(2, late),
+    );
+    explore(
+        "one task, a late commit and a loss of the broker",
+        one.with(2, LATE_AND_LOST),
     );
     let cut = Faults {
         cut_handovers: 1,
@@ -155,6 +164,7 @@ fn each_rule_that_is_broken_is_noticed() {
             Broken::Fence => (expiry, &[ONE_OWNER]),
             Broken::CommitNumber => (late, &[NUMBER, HISTORY]),
             Broken::Outbox => (crash, LOST),
+            Broken::SearchAfterRepeat => (one.with(2, LATE_AND_LOST), LOST),
             Broken::OutboxSearch => (crash, LOST),
             Broken::ForgetAfterConfirm => (crash, LOST),
             Broken::Dedupe => (
