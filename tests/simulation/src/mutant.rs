@@ -24,8 +24,8 @@ pub enum Mutant {
     CommitIdUnchecked,
     /// A repeated start is another start.
     StartIdIgnored,
-    /// The broker's loss of its data is not noticed.
-    EpochUnchecked,
+    /// The broker's loss of its data is not noticed: its queues and its marker are there, as if nothing had been.
+    LossUnnoticed,
     /// A message leaves the outbox when it is published, not when it is confirmed.
     OutboxRemovedBeforeConfirm,
     /// A message counts as confirmed when it was sent.

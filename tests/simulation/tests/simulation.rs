@@ -109,7 +109,7 @@ noticed! {
     an_unchecked_commit_number_is_noticed: CommitNumberUnchecked within 0..50,
     an_unchecked_commit_id_is_noticed: CommitIdUnchecked within 0..50,
     an_ignored_start_id_is_noticed: StartIdIgnored within 0..100,
-    an_unchecked_epoch_is_noticed: EpochUnchecked within 400..500,
+    a_loss_that_nobody_notices_is_noticed: LossUnnoticed within 0..50,
     an_outbox_emptied_before_the_confirm_is_noticed: OutboxRemovedBeforeConfirm within 0..100,
     a_confirm_that_nobody_awaits_is_noticed: ConfirmNotAwaited within 0..20,
     a_timer_removed_before_its_event_is_noticed: TimerRemovedEarly within 0..100,
