@@ -7,11 +7,11 @@ use longhaul_telemetry::traces;
 #[cfg(feature = "otlp")]
 use longhaul_telemetry::traces::Traces;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use super::error::ConfigError;
 use super::sections::Config;
@@ -65,10 +65,8 @@ impl Config {
         service: &str,
         version: &str,
     ) -> Result<Logging, ConfigError> {
-        let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
-        let filter = filter.map_err(|_| self.refuse("log.level"))?;
-        let safe =
-            filter_fn(is_safe).with_max_level_hint(filter.max_level_hint().unwrap_or(LevelFilter::TRACE));
+        let filter = targets(level).ok_or_else(|| self.refuse("log.level"))?;
+        let safe = filter_fn(is_safe).with_max_level_hint(widest(&filter));
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_colourful = io::stderr().is_terminal() && !is_plain;
         let lines = fmt::layer().with_writer(io::stderr);
@@ -112,6 +110,28 @@ where
     Ok(Logging {})
 }
 
+/// Levels by module, as `RUST_LOG` has them; without a half of one, which would count as something.
+fn targets(level: &str) -> Option<Targets> {
+    let is_whole = |directive: &str| directive.split('=').all(|part| !part.trim().is_empty());
+    let directives = level
+        .split(',')
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty());
+    let is_well_said = directives.into_iter().all(is_whole);
+    is_well_said
+        .then(|| format!("{QUIET},{level}").parse().ok())
+        .flatten()
+}
+
+/// The most that any module may say.
+fn widest(filter: &Targets) -> LevelFilter {
+    let levels = filter
+        .iter()
+        .map(|(_, level)| level)
+        .chain(filter.default_level());
+    levels.max().unwrap_or(LevelFilter::OFF)
+}
+
 /// Whether an event or a span can hold nothing of the wire.
 fn is_safe(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || !is_of_driver(metadata)
@@ -120,4 +140,28 @@ fn is_safe(metadata: &Metadata<'_>) -> bool {
 fn is_of_driver(metadata: &Metadata<'_>) -> bool {
     let root = metadata.target().split("::").next().unwrap_or_default();
     DRIVERS.contains(&root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_by_module_count_and_a_half_of_one_is_refused() {
+        let filter = targets("info, longhaul_backends=debug,h2=off").unwrap();
+        assert!(
+            filter.would_enable("anything", &Level::INFO) && !filter.would_enable("anything", &Level::DEBUG)
+        );
+        assert!(filter.would_enable("longhaul_backends::redis", &Level::DEBUG));
+        assert!(!filter.would_enable("h2", &Level::ERROR) && !filter.would_enable("lapin", &Level::ERROR));
+        assert_eq!(widest(&filter), LevelFilter::DEBUG);
+        assert!(
+            targets("lapin=trace")
+                .unwrap()
+                .would_enable("lapin::io_loop", &Level::TRACE)
+        );
+        for half in ["info,=", "=debug", "longhaul=", "a=b=c", "a=loud"] {
+            assert!(targets(half).is_none(), "{half}");
+        }
+    }
 }

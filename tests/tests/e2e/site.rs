@@ -29,6 +29,10 @@ use longhaul_tests::servers::Servers;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub(crate) use self::worker::Worker;
 use crate::oracle;
@@ -654,12 +658,11 @@ fn runtime() -> Arc<dyn Runtime> {
 
 /// Workers in this process log to where the test's own output goes, which is shown when it fails.
 pub(crate) fn tell_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,lapin=off"));
+    let said = std::env::var("RUST_LOG").ok();
+    let filter: Targets = said.as_deref().unwrap_or("info,lapin=off").parse().unwrap();
+    let lines = fmt::layer().with_ansi(false).with_test_writer();
     // Only the first site of a process has something to do here.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_test_writer()
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .try_init();
 }
