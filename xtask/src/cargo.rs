@@ -39,7 +39,11 @@ pub(crate) fn run_with(
 pub(crate) fn run_within(wrapper: &Path, root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
     show(arguments);
     let mut command = Command::new(wrapper);
-    command.arg(program()).args(arguments).current_dir(root);
+    command
+        .arg("--programs")
+        .arg(program())
+        .args(arguments)
+        .current_dir(root);
     let status = command
         .status()
         .with_context(|| format!("cannot run {}", wrapper.display()))?;

@@ -1,5 +1,5 @@
-//! `servers COMMAND [ARGUMENT…]` runs a command with a private Redis and RabbitMQ, handed over by the environment, once
-//! the programs that tests run are built.
+//! `servers COMMAND [ARGUMENT…]` runs a command with a private Redis and RabbitMQ, handed over by the environment;
+//! with `--programs` once the programs that tests run are built.
 //! Never starts a server whose URL the environment already names, and leaves nothing behind.
 
 #![expect(clippy::print_stderr, reason = "a command line program")]
@@ -10,17 +10,23 @@ use anyhow::Context;
 use longhaul_tests::binaries::Binary;
 use longhaul_tests::servers::{AMQP_URL_VARIABLE, REDIS_URL_VARIABLE, RabbitServer, RedisServer};
 
+/// The command's tests start programs of this workspace.
+const PROGRAMS: &str = "--programs";
+
 fn main() -> anyhow::Result<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let is_for_tests = arguments.next_if(|argument| argument == PROGRAMS).is_some();
     let Some(program) = arguments.next() else {
-        eprintln!("usage: servers COMMAND [ARGUMENT…]");
+        eprintln!("usage: servers [{PROGRAMS}] COMMAND [ARGUMENT…]");
         return Ok(ExitCode::from(2));
     };
     let mut command = Command::new(&program);
     command.args(arguments);
 
-    // Now, so that it is not the first test that needs them whose time goes into it.
-    Binary::OrchestratorWorker.path()?;
+    if is_for_tests {
+        // Now, so that it is not the first test that needs them whose time goes into it.
+        Binary::OrchestratorWorker.path()?;
+    }
     let (redis, rabbit) = start_missing()?;
     if let Some(redis) = &redis {
         command.env(REDIS_URL_VARIABLE, redis.url());
