@@ -17,6 +17,13 @@ use serde_json::Value;
 pub(crate) use problem::{Usage, code_in};
 pub(crate) use table::{Cell, Record, Table, clipped};
 
+/// How this program was called, so that what is shown can be copied.
+pub(crate) fn as_called() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| env!("CARGO_BIN_NAME").to_owned())
+}
+
 /// How results look.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]

@@ -12,7 +12,7 @@ use longhaul_examples::contracts::HELLO_SEQUENCE;
 use serde_json::json;
 
 use crate::local::{DIRECTORY, Local, Place};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// See a durable job run on this machine, without any server.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,8 @@ async fn hello(dir: &Path, output: &Output) -> anyhow::Result<ExitCode> {
     if let Some((id, greetings)) = greeted.await? {
         output.result(&greetings.join("\n"), &json!(greetings))?;
         output.note(&format!(
-            "Every step is on record: longhaul --dir {} history {id}",
+            "Every step is on record: {} --dir {} history {id}",
+            output::as_called(),
             dir.display()
         ));
     }

@@ -13,7 +13,7 @@ use longhaul_shared::port::{PageRequest, Query};
 
 use super::progress::Progress;
 use crate::local::{Local, Place};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// How many unfinished backups are looked through for the one to go on with.
 const UNFINISHED_MAX: usize = 1_000;
@@ -45,7 +45,8 @@ pub(super) async fn run(args: BackupArgs, dir: &Path, output: &Output) -> anyhow
         Ok(Some((id, report))) => {
             tell(&args, &report, output)?;
             output.note(&format!(
-                "Every step is on record: longhaul --dir {} history {id}",
+                "Every step is on record: {} --dir {} history {id}",
+                output::as_called(),
                 dir.display()
             ));
             if report.failed == 0 {
