@@ -2,6 +2,9 @@
 //! Never knows how the servers are started: the program `servers` of the tests wraps the test run.
 
 use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
 
 use crate::compose_test::Verdict;
 use crate::step::{Outcome, Steps};
@@ -56,6 +59,33 @@ pub(crate) fn simulate(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
     ];
     let arguments = [&program, words].concat();
     Ok(cargo::run(root, &arguments)? == Outcome::Passed)
+}
+
+/// How fast it is, on servers of its own; `words` are the bench's.
+pub(crate) fn bench(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
+    if packages::ensure()? != Outcome::Passed {
+        return Ok(false);
+    }
+    let workers = ["longhaul-orchestrator-worker", "longhaul-activity-worker"];
+    let mut build = vec![
+        "build",
+        "--release",
+        "-p",
+        "longhaul-benches",
+        "-p",
+        "longhaul-tests",
+    ];
+    build.extend(workers.iter().flat_map(|worker| ["-p", *worker]));
+    let Some(servers) = cargo::build(root, &build, "servers")? else {
+        return Ok(false);
+    };
+    let bench = servers.with_file_name("bench");
+    let status = Command::new(&servers)
+        .arg(&bench)
+        .args(words)
+        .current_dir(root)
+        .status();
+    Ok(status.context("cannot run the benchmark")?.success())
 }
 
 /// Everything: [`test`], then the slow tier.

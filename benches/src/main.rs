@@ -1,0 +1,57 @@
+//! `cargo xtask bench [--quick]`: how fast Longhaul is on this machine, written into `docs/performance.md`.
+//! Never part of what Longhaul ships, and never switches durability off: the servers sync every write.
+//!
+//! The driver starts workers and loads as processes of their own; `load` is what such a load runs.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a command line program that measures time"
+)]
+
+mod figures;
+mod fleet;
+mod load;
+mod metering;
+mod place;
+mod plan;
+mod report;
+mod workload;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["load", plan] => {
+            let plan: load::Plan = serde_json::from_str(plan).context("the plan of a load")?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let figures = runtime.block_on(load::run(&plan))?;
+            serde_json::to_writer(std::io::stdout(), &figures)?;
+            std::io::stdout().flush()?;
+        }
+        [] => drive(&plan::FULL)?,
+        ["--quick"] => drive(&plan::QUICK)?,
+        _ => {
+            eprintln!("usage: bench [--quick]");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures everything, and writes it down.
+fn drive(effort: &plan::Effort) -> anyhow::Result<()> {
+    let before = report::Conditions::now()?;
+    let measured = plan::measure(effort)?;
+    let text = report::write(effort, &before, &measured, metering::cost_of_record()?);
+    println!("{text}");
+    let path = std::path::Path::new("docs/performance.md");
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,109 @@
+//! Owns the page that the figures stand on, with what they were taken on.
+//! Never leaves a figure out because it is poor.
+
+use std::fmt::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::plan::{Effort, Measured};
+use crate::workload::Workload;
+
+/// What a measurement was taken on.
+pub(crate) struct Conditions {
+    date: String,
+    cores: usize,
+    load: String,
+    commit: String,
+}
+
+impl Conditions {
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        Ok(Self {
+            date: said("date", &["--utc", "+%Y-%m-%d"]),
+            cores: std::thread::available_parallelism()?.get(),
+            load: std::fs::read_to_string("/proc/loadavg").unwrap_or_default(),
+            commit: said("git", &["rev-parse", "--short", "HEAD"]),
+        })
+    }
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.unwrap_or_default()
+}
+
+pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], record: Duration) -> String {
+    let mut text = String::from(
+        "# Performance\n\nWritten by `cargo xtask bench`: do not edit. Load, workers, RabbitMQ and Redis share the cores of one machine, and \
+         nothing is switched off for a figure: Redis syncs every write (`appendfsync always`), messages are persistent and confirmed, the embedded store \
+         syncs every commit. A figure is the median of its runs; compare figures of one page, not of two machines.\n\n",
+    );
+    let load = on.load.split(' ').next().unwrap_or_default();
+    let _in_memory = writeln!(
+        text,
+        "{}, commit {}, {} cores, load average before {load}; {} runs of {} s each ({}).\n",
+        on.date,
+        on.commit,
+        on.cores,
+        effort.runs,
+        effort.measure.as_secs(),
+        effort.name
+    );
+    for (title, is_of) in SECTIONS {
+        let _in_memory = writeln!(
+            text,
+            "## {title}\n\n| | at once | instances a second | p50, ms | p99, ms | processor time of the workers for one, ms |\n|---|---|---|---|---|---|"
+        );
+        for one in measured.iter().filter(|one| is_of(one.workload)) {
+            let what = match one.workload {
+                Workload::FanOut(width) => format!("{}, {width} wide", one.row),
+                _ => one.row.to_owned(),
+            };
+            let cpu = one.spent.map(|spent| format!("{:.2}", spent.cpu * 1_000.0));
+            let cpu = cpu.unwrap_or_else(|| "–".to_owned());
+            let figures = &one.figures;
+            let _in_memory = writeln!(
+                text,
+                "| {what} | {} | {:.0} | {:.2} | {:.2} | {cpu} |",
+                one.at_once,
+                figures.rate(),
+                figures.p50,
+                figures.p99
+            );
+        }
+        text.push('\n');
+    }
+    text.push_str("## What metrics cost\n\n");
+    let nanos = record.as_nanos() as f64;
+    let _in_memory = writeln!(
+        text,
+        "A record of the dearest kind, a histogram found by two labels, takes {nanos:.0} ns here.\n\n| three activities | at once | \
+         records for one instance | of the workers' processor time, % at most |\n|---|---|---|---|"
+    );
+    for one in measured.iter().filter(|one| one.workload == Workload::Hello) {
+        if let Some(spent) = one.spent {
+            let share = spent.records * nanos * 1e-9 / spent.cpu * 100.0;
+            let _in_memory = writeln!(
+                text,
+                "| {} | {} | {:.0} | {share:.2} |",
+                one.row, one.at_once, spent.records
+            );
+        }
+    }
+    text
+}
+
+type IsOf = fn(Workload) -> bool;
+
+const SECTIONS: [(&str, IsOf); 3] = [
+    ("Three activities, one after the other", |workload| {
+        workload == Workload::Hello
+    }),
+    ("Three inline steps, one after the other", |workload| {
+        workload == Workload::Inline
+    }),
+    ("Fan-out and fan-in", |workload| {
+        matches!(workload, Workload::FanOut(_))
+    }),
+];
