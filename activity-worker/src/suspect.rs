@@ -71,13 +71,24 @@ impl Suspects {
             return Vetted::May(self.among().await);
         }
         let (partition, work) = (item.reply_to, item.identity.attempts_id());
-        let before = insist(ports, item, || ports.store.work_attempts(partition, work)).await;
+        let counted = || ports.store.work_attempts(partition, work);
+        let before = insist(ports, item, counted).await;
         // First the company, then the count: whoever only waits for its turn is not to be counted if the worker
         // dies.
         let presence = match before {
             0 => self.among().await,
             POISON_ATTEMPTS_MAX.. => return Vetted::TooOften(before.saturating_add(1)),
-            _ => self.alone(ports, patience).await,
+            _ => {
+                let turn = Arc::clone(&self.next).lock_owned().await;
+                // What was counted may have been a copy of the task, whose run has ended in the meantime.
+                match insist(ports, item, counted).await {
+                    0 => {
+                        drop(turn);
+                        self.among().await
+                    }
+                    _ => self.alone(turn, ports, patience).await,
+                }
+            }
         };
         let nonce = ports.runtime.random();
         let attempts = insist(ports, item, || {
@@ -123,9 +134,8 @@ impl Suspects {
         Presence::Among(Arc::clone(&self.company).read_owned().await)
     }
 
-    /// Waits until all those before it have run alone, and then for at most `patience` until nobody else runs.
-    async fn alone(&self, ports: &Ports, patience: Duration) -> Presence {
-        let next = Arc::clone(&self.next).lock_owned().await;
+    /// Waits for at most `patience` until nobody else runs; all those before it have run alone.
+    async fn alone(&self, next: OwnedMutexGuard<()>, ports: &Ports, patience: Duration) -> Presence {
         let company = Arc::clone(&self.company);
         match within(&ports.runtime, patience, Arc::clone(&company).write_owned()).await {
             Ok(alone) => Presence::Alone(next, alone),
