@@ -112,15 +112,14 @@ where
 
 /// Levels by module, as `RUST_LOG` has them; without a half of one, which would count as something.
 fn targets(level: &str) -> Option<Targets> {
-    let is_whole = |directive: &str| directive.split('=').all(|part| !part.trim().is_empty());
     let directives = level
         .split(',')
         .map(str::trim)
         .filter(|directive| !directive.is_empty());
-    let is_well_said = directives.into_iter().all(is_whole);
-    is_well_said
-        .then(|| format!("{QUIET},{level}").parse().ok())
-        .flatten()
+    let directives: Vec<&str> = [QUIET].into_iter().chain(directives).collect();
+    let is_whole = |directive: &&str| directive.split('=').all(|part| !part.trim().is_empty());
+    let are_whole = directives.iter().all(is_whole);
+    are_whole.then(|| directives.join(",").parse().ok()).flatten()
 }
 
 /// The most that any module may say.
