@@ -15,6 +15,7 @@ mod otlp;
 mod place;
 #[cfg(feature = "otlp")]
 mod post;
+mod variables;
 
 #[cfg(not(feature = "otlp"))]
 use nowhere as to;
@@ -24,6 +25,7 @@ use otlp as to;
 pub use otlp::{Traces, TracesError};
 pub use place::{Place, Told};
 pub use to::{adopt, headers, tell};
+use variables::said;
 
 /// The variables that name a collector. One of them asks for traces: the default of the OpenTelemetry specification,
 /// a collector on this machine, would have every program without one complain.
@@ -36,20 +38,16 @@ pub const ENDPOINT_VARIABLES: [&str; 2] = [
 /// `OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none`.
 #[must_use]
 pub fn are_asked_for() -> bool {
-    let said = |name: &str| std::env::var(name).unwrap_or_default();
-    let is_off =
-        said("OTEL_SDK_DISABLED").eq_ignore_ascii_case("true") || said("OTEL_TRACES_EXPORTER") == "none";
-    !is_off && ENDPOINT_VARIABLES.iter().any(|name| !said(name).is_empty())
+    let is_off = said("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        || said("OTEL_TRACES_EXPORTER").is_some_and(|text| text == "none");
+    !is_off && ENDPOINT_VARIABLES.into_iter().any(|name| said(name).is_some())
 }
 
 /// Whether a span or an event is for a trace.
 #[must_use]
 pub fn is_shown(metadata: &Metadata<'_>) -> bool {
-    let is_of = |root: &str| {
-        let rest = metadata.target().strip_prefix(root);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    if metadata.is_span() && is_of("longhaul_backends") {
+    // The runtime's spans of tasks last as long as the program, and would be the parents of all else.
+    if metadata.is_span() && metadata.target().split("::").next() == Some("longhaul_backends") {
         return false;
     }
     let is_ours = metadata.is_span() && metadata.fields().field("otel.name").is_some();

@@ -44,9 +44,10 @@ pub struct Logging {
 }
 
 impl Config {
-    /// Sends what the program says about itself to standard error, as the `log` section wants it; in
-    /// colour only to a terminal, and not where `NO_COLOR` is set. Its spans go to a collector, as those of
-    /// this service, if the environment asks for that and the program was built with the feature `otlp`. Does nothing if the process has a log already.
+    /// Sends what the program says about itself to standard error, as the `log` section wants it; in colour only
+    /// to a terminal, and not where `NO_COLOR` is set. Its spans go to a collector, as those of this service, if the
+    /// environment asks for that and the program was built with the feature `otlp`. Does nothing if the process has
+    /// a log already.
     ///
     /// # Errors
     /// [`ConfigError::Value`] if `log.level` cannot be understood, [`ConfigError::Traces`] if the variables `OTEL_*`

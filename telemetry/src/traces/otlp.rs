@@ -19,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::place::{Place, Told};
 use super::post::Post;
+use super::variables::said;
 
 /// Whose spans these are, as a collector sees it.
 const SCOPE: &str = "longhaul";
@@ -67,8 +68,7 @@ impl Traces {
     /// [`TracesError`] if they say what cannot be.
     pub fn start(service: &str, version: &str) -> Result<Self, TracesError> {
         for name in PROTOCOL_VARIABLES {
-            let protocol = std::env::var(name).unwrap_or_default();
-            if !protocol.is_empty() && protocol != PROTOCOL {
+            if let Some(protocol) = said(name).filter(|protocol| protocol != PROTOCOL) {
                 let wrong = format!(
                     "{name} = {protocol:?} is not spoken here: write {PROTOCOL}, and an endpoint that speaks it (a \
                      collector does at port 4318)"
@@ -120,9 +120,8 @@ impl Drop for Traces {
 
 /// What the variables say of the process counts more.
 fn resource(service: &str, version: &str) -> Resource {
-    let said = |name: &str| std::env::var(name).unwrap_or_default();
-    let is_named =
-        !said("OTEL_SERVICE_NAME").is_empty() || said("OTEL_RESOURCE_ATTRIBUTES").contains("service.name=");
+    let is_named = said("OTEL_SERVICE_NAME").is_some()
+        || said("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="));
     let resource = Resource::builder();
     let resource = match is_named {
         true => resource,
@@ -191,12 +190,9 @@ fn remote(place: Place<'_>) -> Context {
 
 /// Makes a span, not yet entered, a child of this place.
 pub fn adopt(span: &Span, parent: Place<'_>) {
-    if span.is_disabled() {
-        return;
-    }
     let parent = remote(parent);
     if parent.span().span_context().is_valid() {
-        // A span that no trace is for has nobody to refuse or take a parent.
+        // A span that is in no trace has nobody to refuse or take a parent.
         let _no_layer = span.set_parent(parent);
     }
 }
@@ -225,12 +221,8 @@ pub fn tell(told: &Told<'_>) {
     }
     let parent = told.parent.map_or_else(Context::new, remote);
     let (began, ended) = told.times;
-    let mut attributes = Vec::with_capacity(told.attributes.len());
-    attributes.extend(
-        told.attributes
-            .iter()
-            .map(|(key, value)| KeyValue::new(*key, value.clone())),
-    );
+    let attributes = told.attributes.iter();
+    let attributes = attributes.map(|(key, value)| KeyValue::new(*key, value.clone()));
     DECIDED.set(Some((own.trace_id(), own.span_id())));
     let mut span = tracer
         .span_builder(told.name.to_owned())

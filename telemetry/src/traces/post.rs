@@ -9,6 +9,8 @@ use bytes::Bytes;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::variables::said;
+
 /// Longest wait for a collector's answer; the default of the OpenTelemetry specification.
 const EXPORT_WITHIN: Duration = Duration::from_secs(10);
 /// The same, if somebody said something else, in milliseconds.
@@ -42,8 +44,8 @@ impl Post {
 }
 
 fn timeout() -> Duration {
-    let said = TIMEOUT_VARIABLES.iter().find_map(|name| std::env::var(name).ok());
-    let millis = said.and_then(|text| text.trim().parse().ok());
+    let text = TIMEOUT_VARIABLES.into_iter().find_map(said);
+    let millis = text.and_then(|text| text.trim().parse().ok());
     millis.map_or(EXPORT_WITHIN, Duration::from_millis)
 }
 
