@@ -28,6 +28,10 @@ pub enum Binary {
 const WORKER_FEATURES: &str = "longhaul-orchestrator-worker/crash-points,longhaul-orchestrator-worker/otlp,\
                                longhaul-activity-worker/crash-points,longhaul-activity-worker/otlp";
 
+/// Variables by which a test run tells a test of its package. ring's build looks at them: where they are set, it and
+/// all that stands on it is built anew, and once more by the next build outside.
+const OF_THE_TEST: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// What a worker says once it consumes, and at no other time.
 pub const READY: &str = "worker: ready";
 
@@ -137,7 +141,14 @@ fn build() -> anyhow::Result<PathBuf> {
         .parent()
         .context("a profile is in a target directory")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_THE_TEST.iter().any(|begin| text.starts_with(begin)) {
+            build.env_remove(&name);
+        }
+    }
+    let output = build
         .args(["build", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target_directory)
         .args([

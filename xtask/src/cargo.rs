@@ -14,6 +14,23 @@ pub(crate) fn program() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
+/// Variables by which cargo tells this program of its own package. ring's build looks at them: where they are set, it
+/// and all that stands on it is built anew, and once more by the next build outside.
+const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
+/// A command in the root, in the environment of whoever called `cargo xtask`.
+fn command(program: &Path, root: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_THIS_PACKAGE.iter().any(|begin| text.starts_with(begin)) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Runs `cargo ARGUMENTS`.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
     run_with(root, arguments, &[])
@@ -26,10 +43,9 @@ pub(crate) fn run_with(
     environment: &[(&str, &Path)],
 ) -> anyhow::Result<Outcome> {
     show(arguments);
-    let status = Command::new(program())
+    let status = command(&program(), root)
         .args(arguments)
         .envs(environment.iter().copied())
-        .current_dir(root)
         .status()
         .context("cannot run cargo")?;
     Ok(Outcome::of(status.success()))
@@ -38,13 +54,10 @@ pub(crate) fn run_with(
 /// Runs `WRAPPER cargo ARGUMENTS`.
 pub(crate) fn run_within(wrapper: &Path, root: &Path, arguments: &[&str]) -> anyhow::Result<Outcome> {
     show(arguments);
-    let mut command = Command::new(wrapper);
-    command
+    let status = command(wrapper, root)
         .arg("--programs")
         .arg(program())
         .args(arguments)
-        .current_dir(root);
-    let status = command
         .status()
         .with_context(|| format!("cannot run {}", wrapper.display()))?;
     Ok(Outcome::of(status.success()))
@@ -53,10 +66,9 @@ pub(crate) fn run_within(wrapper: &Path, root: &Path, arguments: &[&str]) -> any
 /// Runs `cargo ARGUMENTS`, a build, and returns where it put the program `wanted`; `None` if the build failed.
 pub(crate) fn build(root: &Path, arguments: &[&str], wanted: &str) -> anyhow::Result<Option<PathBuf>> {
     show(arguments);
-    let output = Command::new(program())
+    let output = command(&program(), root)
         .args(arguments)
         .arg("--message-format=json-render-diagnostics")
-        .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
