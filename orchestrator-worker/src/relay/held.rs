@@ -25,8 +25,8 @@ pub(super) struct Held {
     /// number of the last search begun before the confirm.
     pub(super) confirmed: BTreeMap<MessageId, u64>,
     /// Confirmed before something was lost, and perhaps still in the outbox: of these the work items are the
-    /// rebuild's, which sends their tasks again.
-    pub(super) confirmed_before: BTreeSet<MessageId>,
+    /// rebuild's, which sends their tasks again. Numbered alike.
+    pub(super) confirmed_before: BTreeMap<MessageId, u64>,
     /// How many searches have begun.
     pub(super) searches: u64,
     /// What the search in progress has found so far.
@@ -55,7 +55,7 @@ impl Held {
             unconfirmed: BTreeMap::new(),
             handed_over: BTreeSet::new(),
             confirmed: BTreeMap::new(),
-            confirmed_before: BTreeSet::new(),
+            confirmed_before: BTreeMap::new(),
             searches: 0,
             found: None,
             then: Vec::new(),
@@ -89,14 +89,13 @@ impl Held {
     /// Something was lost: what was confirmed may be gone, and what a store that fell behind is told again is to be
     /// published again. Nothing counts as sent.
     pub(super) fn lost(&mut self) {
-        let confirmed = std::mem::take(&mut self.confirmed);
-        self.confirmed_before.extend(confirmed.into_keys());
+        self.confirmed_before.append(&mut self.confirmed);
     }
 
     /// Whether a message that was found in the outbox is to be published.
     pub(super) fn is_to_publish(&self, message: &Publication) -> bool {
         let is_work = matches!(message.destination, Destination::Work(_));
-        let is_the_rebuilds = is_work && self.confirmed_before.contains(&message.id);
+        let is_the_rebuilds = is_work && self.confirmed_before.contains_key(&message.id);
         !self.confirmed.contains_key(&message.id) && !is_the_rebuilds
     }
 
@@ -141,17 +140,16 @@ impl Held {
     pub(super) fn searched(&mut self) -> Vec<MessageId> {
         let found = self.found.take().unwrap_or_default();
         let search = self.searches;
+        for confirmed in [&mut self.confirmed, &mut self.confirmed_before] {
+            confirmed.retain(|id, before| *before >= search || found.contains(id));
+        }
         self.confirmed
-            .retain(|id, before| *before >= search || found.contains(id));
-        self.confirmed_before.retain(|id| found.contains(id));
-        let left = self
-            .confirmed
             .iter()
-            .filter(|(id, before)| **before < search && found.contains(id));
-        let left = left.map(|(id, _)| id);
-        let left = left.chain(&self.confirmed_before);
-        let left = left.filter(|id| !self.unconfirmed.contains_key(id));
-        left.copied().collect()
+            .chain(&self.confirmed_before)
+            .filter(|(id, before)| **before < search && found.contains(id))
+            .map(|(id, _)| *id)
+            .filter(|id| !self.unconfirmed.contains_key(id))
+            .collect()
     }
 }
 
@@ -245,6 +243,7 @@ mod tests {
         let left_out = unsent.try_recv().unwrap();
         assert_eq!(left_out, BTreeSet::from([(key(), TaskId(2)), (key(), TaskId(3))]));
     }
+
     #[test]
     fn what_was_confirmed_before_a_loss_is_the_rebuilds_and_leaves_the_outbox() {
         let mut held = Held::under(LeaseToken::from("t"));
@@ -258,14 +257,31 @@ mod tests {
         held.lost();
         assert!(!held.is_to_publish(&message), "the rebuild sends its task again");
         assert!(held.unsent().is_empty());
+        held.searches = 1;
         held.found = Some(BTreeSet::from([message.id]));
         assert_eq!(held.searched(), [message.id]);
 
+        held.searches = 2;
         held.found = Some(BTreeSet::new());
         assert!(held.searched().is_empty());
         assert!(
             held.is_to_publish(&message),
             "found anew, it is of a commit since"
+        );
+    }
+
+    #[test]
+    fn a_loss_during_a_search_does_not_make_it_forget_what_was_confirmed_meanwhile() {
+        let mut held = Held::under(LeaseToken::from("t"));
+        let message = work(1);
+        held.searches = 1;
+        held.found = Some(BTreeSet::new());
+        held.answered(message.id, true);
+        held.lost();
+        assert!(held.searched().is_empty());
+        assert!(
+            !held.is_to_publish(&message),
+            "the search may have read the outbox before the message was committed"
         );
     }
 
@@ -278,12 +294,13 @@ mod tests {
         assert!(!held.confirmed.contains_key(&message.id), "a commit may send it");
         held.unconfirmed
             .insert(message.id, (Monotonic::default(), message.clone()));
+        held.searches = 1;
         held.found = Some(BTreeSet::from([message.id]));
         assert!(held.searched().is_empty());
         assert_eq!(held.unsent(), BTreeSet::from([(key(), TaskId(1))]));
 
         held.answered(message.id, true);
-        held.searches = 1;
+        held.searches = 2;
         held.found = Some(BTreeSet::from([message.id]));
         assert_eq!(BTreeSet::from_iter(held.searched()), BTreeSet::from([message.id]));
     }

@@ -75,6 +75,18 @@ async fn dies_at(step: Step, linger: Duration) {
         // It hands over what newcomers should own, but by chance they should own nothing of it.
         site.add(kind).await;
         site.add(kind).await;
+        // However long that takes, it leaves in the middle of work.
+        let mut round = 0;
+        let has_left = "the doomed worker hands a partition over";
+        site.wait_until(has_left, DEADLINE, async || {
+            if !load.is_unfinished() {
+                round += 1;
+                load.more(&site, &format!("round-{round}"), 2).await;
+            }
+            doomed.has_ended().then_some(())
+        })
+        .await;
+        load.more(&site, "after", 1).await;
     }
     let (status, said) = doomed.ends(DEADLINE);
     assert!(load.is_unfinished(), "all work was done before the worker died");
