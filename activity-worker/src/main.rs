@@ -32,6 +32,9 @@ const THREADS_MIN: usize = 4;
 /// How long what is still running after the drain may keep the process alive.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);
     let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());

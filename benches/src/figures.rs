@@ -1,7 +1,7 @@
 //! Owns what a measurement comes to: a count, a span, latencies by rank.
 //! Never averages what should be ranked.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Figures {
     /// Instances that ended while it was measured.
     pub(crate) count: usize,
+    /// All that ended, also before and after.
+    pub(crate) ran: usize,
     /// How long was measured, in seconds.
     pub(crate) seconds: f64,
     /// From a start to its answer, in milliseconds, of half of them and of all but a hundredth.
@@ -18,11 +20,14 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of these latencies.
-    pub(crate) fn of(mut latencies: Vec<Duration>, took: Duration) -> Self {
+    /// Of what these clients have seen.
+    pub(crate) fn of(clients: Vec<Seen>, took: Duration) -> Self {
+        let ran = clients.iter().map(|seen| seen.ran).sum();
+        let mut latencies: Vec<_> = clients.into_iter().flat_map(|seen| seen.latencies).collect();
         latencies.sort_unstable();
         Self {
             count: latencies.len(),
+            ran,
             seconds: took.as_secs_f64(),
             p50: millis(ranked(&latencies, 50)),
             p99: millis(ranked(&latencies, 99)),
@@ -32,6 +37,46 @@ impl Figures {
     /// Instances a second.
     pub(crate) fn rate(&self) -> f64 {
         self.count as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// What one client of a closed loop sees: an instance after the other.
+#[derive(Default)]
+pub(crate) struct Seen {
+    latencies: Vec<Duration>,
+    ran: usize,
+}
+
+/// What is measured of the time.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    begins: Instant,
+    ends: Instant,
+}
+
+impl Window {
+    /// From now on, after warming up.
+    pub(crate) fn after(warm_up: Duration, measure: Duration) -> Self {
+        let begins = Instant::now() + warm_up;
+        let ends = begins + measure;
+        Self { begins, ends }
+    }
+
+    /// Runs one instance after the other until the window is over.
+    pub(crate) async fn fill(self, mut one: impl AsyncFnMut() -> anyhow::Result<()>) -> anyhow::Result<Seen> {
+        let mut seen = Seen::default();
+        loop {
+            let started = Instant::now();
+            one().await?;
+            let ended = Instant::now();
+            seen.ran += 1;
+            if ended >= self.ends {
+                return Ok(seen);
+            }
+            if ended >= self.begins {
+                seen.latencies.push(ended - started);
+            }
+        }
     }
 }
 
@@ -63,8 +108,10 @@ mod tests {
     #[test]
     fn latencies_are_ranked() {
         let latencies = (1..=200).rev().map(Duration::from_millis).collect();
-        let figures = Figures::of(latencies, Duration::from_secs(4));
+        let seen = Seen { latencies, ran: 300 };
+        let figures = Figures::of(vec![seen], Duration::from_secs(4));
         assert_eq!((figures.p50, figures.p99, figures.rate()), (100.0, 198.0, 50.0));
+        assert_eq!(figures.ran, 300);
         assert_eq!(Figures::of(Vec::new(), Duration::from_secs(1)).p50, 0.0);
     }
 

@@ -23,6 +23,18 @@ const WORKERS: [(&str, &str); 2] = [
     ("activity-worker", "activity"),
 ];
 
+/// A hub on the servers with queues of this type, as environment variables of all its programs.
+pub(crate) fn settings(hub: &str, queue_type: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let url =
+        |name: &str| std::env::var(name).with_context(|| format!("{name} is not set: cargo xtask bench"));
+    Ok(vec![
+        ("LONGHAUL_REDIS__URL".to_owned(), url(REDIS)?),
+        ("LONGHAUL_AMQP__URL".to_owned(), url(AMQP)?),
+        ("LONGHAUL_HUB__NAME".to_owned(), hub.to_owned()),
+        ("LONGHAUL_HUB__QUEUE_TYPE".to_owned(), queue_type.to_owned()),
+    ])
+}
+
 /// A hub on the servers, with a worker of each kind.
 pub(crate) struct Fleet {
     pub(crate) place: Place,
@@ -43,16 +55,8 @@ impl Drop for Worker {
 }
 
 impl Fleet {
-    /// Starts it, with queues of this type.
-    pub(crate) fn start(hub: &str, queue_type: &str, first_port: u16) -> anyhow::Result<Self> {
-        let url =
-            |name: &str| std::env::var(name).with_context(|| format!("{name} is not set: cargo xtask bench"));
-        let settings = vec![
-            ("LONGHAUL_REDIS__URL".to_owned(), url(REDIS)?),
-            ("LONGHAUL_AMQP__URL".to_owned(), url(AMQP)?),
-            ("LONGHAUL_HUB__NAME".to_owned(), hub.to_owned()),
-            ("LONGHAUL_HUB__QUEUE_TYPE".to_owned(), queue_type.to_owned()),
-        ];
+    /// Starts it.
+    pub(crate) fn start(settings: Vec<(String, String)>, first_port: u16) -> anyhow::Result<Self> {
         let mut workers = Vec::new();
         for ((program, section), port) in WORKERS.into_iter().zip(first_port..) {
             let address = format!("127.0.0.1:{port}");
@@ -93,6 +97,8 @@ impl Fleet {
             let page = worker.page("metrics")?;
             spent.cpu += sample(&page, "process_cpu_seconds_total")?;
             spent.records += records(&page);
+            spent.messages += sum(&page, "longhaul_amqp_publishes_total");
+            spent.commits += sum(&page, "longhaul_commits_total");
         }
         Ok(spent)
     }
@@ -105,6 +111,40 @@ pub(crate) struct Spent {
     pub(crate) cpu: f64,
     /// How often something was recorded in a metric.
     pub(crate) records: f64,
+    /// Messages published by the workers: the client's wake-up is not among them.
+    pub(crate) messages: f64,
+    /// Commits of turns.
+    pub(crate) commits: f64,
+}
+
+impl Spent {
+    /// What came to it since.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu - before.cpu,
+            records: self.records - before.records,
+            messages: self.messages - before.messages,
+            commits: self.commits - before.commits,
+        }
+    }
+
+    /// The share of one instance of so many.
+    pub(crate) fn each(self, ran: usize) -> Self {
+        let share = |all: f64| all / ran.max(1) as f64;
+        Self {
+            cpu: share(self.cpu),
+            records: share(self.records),
+            messages: share(self.messages),
+            commits: share(self.commits),
+        }
+    }
+}
+
+/// Of all samples of a metric, whatever their labels.
+fn sum(page: &str, name: &str) -> f64 {
+    let of_it = page.lines().filter_map(|line| line.strip_prefix(name));
+    let values = of_it.filter_map(|rest| rest.rsplit_once(' '));
+    values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
 fn sample(page: &str, name: &str) -> anyhow::Result<f64> {

@@ -1,14 +1,13 @@
 //! Owns the load: a process of its own that starts instances and waits for each, so many at a time.
 //! Never starts the next before the last of its kind has ended: a closed loop.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use longhaul_client::Client;
 use serde::{Deserialize, Serialize};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, Window};
 use crate::place::{Hub, Place};
 use crate::workload::Workload;
 
@@ -27,31 +26,12 @@ pub(crate) struct Plan {
 /// Carries the plan out.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Figures> {
     let hub = Hub::open(&plan.place).await?;
-    let begins = Instant::now() + plan.warm_up;
-    let ends = begins + plan.measure;
-    let clients = (0..plan.at_once).map(|_| one(&hub.client, plan.workload, begins, ends));
-    let latencies = try_join_all(clients).await?.into_iter().flatten().collect();
+    let window = Window::after(plan.warm_up, plan.measure);
+    let client = async || {
+        let one = async || plan.workload.run(&hub.client).await.context("an instance");
+        window.fill(one).await
+    };
+    let seen = try_join_all((0..plan.at_once).map(|_| client())).await?;
     hub.close().await;
-    Ok(Figures::of(latencies, plan.measure))
-}
-
-/// One client: an instance after the other. The latencies of those that ended while it was measured.
-async fn one(
-    client: &Client,
-    workload: Workload,
-    begins: Instant,
-    ends: Instant,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut latencies = Vec::new();
-    loop {
-        let started = Instant::now();
-        workload.run(client).await.context("an instance")?;
-        let ended = Instant::now();
-        if ended >= ends {
-            return Ok(latencies);
-        }
-        if ended >= begins {
-            latencies.push(ended - started);
-        }
-    }
+    Ok(Figures::of(seen, plan.measure))
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench [--quick]`: how fast Longhaul is on this machine, written into `docs/performance.md`.
+//! `cargo xtask bench [--quick]`: how fast Longhaul is on this machine, written into `docs/performance.md`;
+//! with `--only TEXT` some of it, written nowhere.
 //! Never part of what Longhaul ships, and never switches durability off: the servers sync every write.
 //!
 //! The driver starts workers and loads as processes of their own; `load` is what such a load runs.
@@ -13,6 +14,7 @@
 
 mod figures;
 mod fleet;
+mod floor;
 mod load;
 mod metering;
 mod place;
@@ -25,6 +27,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -36,10 +41,17 @@ fn main() -> anyhow::Result<ExitCode> {
             serde_json::to_writer(std::io::stdout(), &figures)?;
             std::io::stdout().flush()?;
         }
+        ["floor", plan] => {
+            let plan: floor::Plan = serde_json::from_str(plan).context("the plan of a floor")?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(floor::run(plan))?;
+        }
         [] => drive(&plan::FULL)?,
         ["--quick"] => drive(&plan::QUICK)?,
+        ["--only", only] => drive(&plan::FULL.only(only))?,
+        ["--quick", "--only", only] => drive(&plan::QUICK.only(only))?,
         _ => {
-            eprintln!("usage: bench [--quick]");
+            eprintln!("usage: bench [--quick] [--only TEXT]");
             return Ok(ExitCode::from(2));
         }
     }
@@ -52,6 +64,9 @@ fn drive(effort: &plan::Effort) -> anyhow::Result<()> {
     let measured = plan::measure(effort)?;
     let text = report::write(effort, &before, &measured, metering::cost_of_record()?);
     println!("{text}");
+    if !effort.only.is_empty() {
+        return Ok(());
+    }
     let path = std::path::Path::new("docs/performance.md");
     std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }

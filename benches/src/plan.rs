@@ -4,13 +4,17 @@
 use std::time::Duration;
 
 use crate::figures::{Figures, median};
-use crate::fleet::{Fleet, Spent, load};
+use crate::fleet::{Fleet, Spent, load, settings};
+use crate::floor::{self, Floor};
 use crate::load::Plan;
 use crate::place::Place;
 use crate::workload::Workload;
 
 /// How much time is spent.
+#[derive(Clone)]
 pub(crate) struct Effort {
+    /// Only measurements are taken whose name contains this.
+    pub(crate) only: String,
     pub(crate) name: &'static str,
     pub(crate) runs: usize,
     pub(crate) warm_up: Duration,
@@ -20,6 +24,7 @@ pub(crate) struct Effort {
 }
 
 pub(crate) const FULL: Effort = Effort {
+    only: String::new(),
     name: "full",
     runs: 3,
     warm_up: Duration::from_secs(2),
@@ -29,6 +34,7 @@ pub(crate) const FULL: Effort = Effort {
 };
 
 pub(crate) const QUICK: Effort = Effort {
+    only: String::new(),
     name: "quick",
     runs: 1,
     warm_up: Duration::from_secs(1),
@@ -37,62 +43,138 @@ pub(crate) const QUICK: Effort = Effort {
     widths: &[100, 1_000],
 };
 
+/// How many items share a message of the floor at most: none, and as many as pays.
+const FLOORS: [(usize, &str); 2] = [(1, "floor"), (64, "floor, up to 64 items a message")];
+
 /// The first ports that the workers of a row show their metrics on.
 const PORT: u16 = 19_470;
 
 /// One figure of the report.
 pub(crate) struct Measured {
-    pub(crate) row: &'static str,
+    pub(crate) row: String,
     pub(crate) workload: Workload,
     pub(crate) at_once: usize,
     pub(crate) figures: Figures,
-    /// What both workers spent on an instance, where they are processes of their own.
+    /// What the workers spent on an instance, where they are processes of their own.
     pub(crate) spent: Option<Spent>,
 }
 
+/// The same on both rows.
+struct Row {
+    name: &'static str,
+    queue_type: &'static str,
+}
+
+const FLEETS: [Row; 2] = [
+    Row {
+        name: "fleet, quorum",
+        queue_type: "quorum",
+    },
+    Row {
+        name: "fleet, classic",
+        queue_type: "classic",
+    },
+];
+
 pub(crate) fn measure(effort: &Effort) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
-    let own = std::process::id();
-    for (row, queue_type, port) in [
-        ("fleet, quorum", "quorum", PORT),
-        ("fleet, classic", "classic", PORT + 2),
-    ] {
-        let fleet = Fleet::start(&format!("bench-{queue_type}-{own}"), queue_type, port)?;
-        for (workload, at_once) in workloads(effort) {
-            let before = fleet.effort()?;
-            let runs = repeated(effort, &fleet.place, workload, at_once)?;
-            let after = fleet.effort()?;
-            // What warms up costs as much: all that ran, by rate, is what the time went into.
-            let share = effort.measure.as_secs_f64() / (effort.warm_up + effort.measure).as_secs_f64();
-            let ran: usize = runs.iter().map(|run| run.count).sum();
-            let each = |spent: f64| spent * share / ran as f64;
-            let spent = (ran > 0).then(|| Spent {
-                cpu: each(after.cpu - before.cpu),
-                records: each(after.records - before.records),
-            });
-            measured.push(told(row, workload, at_once, runs, spent));
+    for (row, port) in FLEETS.iter().zip((PORT..).step_by(2)) {
+        measured.extend(floors(effort, row)?);
+        measured.extend(fleet(effort, row, port)?);
+    }
+    measured.extend(embedded(effort)?);
+    Ok(measured)
+}
+
+impl Effort {
+    /// The same, but only what is named so.
+    pub(crate) fn only(&self, only: &str) -> Self {
+        Self {
+            only: only.to_owned(),
+            ..self.clone()
         }
     }
+
+    fn wants(&self, row: &str, workload: Workload, at_once: usize) -> bool {
+        named(row, workload, at_once).contains(&self.only)
+    }
+}
+
+/// What a measurement is called.
+fn named(row: &str, workload: Workload, at_once: usize) -> String {
+    format!("{row}: {workload:?} at {at_once}")
+}
+
+/// Names of hubs do not meet, should the servers be kept.
+fn hub(what: &str) -> String {
+    format!("bench-{what}-{}", std::process::id())
+}
+
+fn floors(effort: &Effort, row: &Row) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for (items, name) in FLOORS {
+        let name = format!("{}: {name}", row.name);
+        let wanted = |at_once: &&usize| effort.wants(&name, Workload::Hello, **at_once);
+        for at_once in effort.at_once.iter().filter(wanted) {
+            let hub = hub(&format!("floor-{}-{items}-{at_once}", row.queue_type));
+            let floor = Floor::start(&floor::Plan {
+                part: floor::Part::Load,
+                settings: settings(&hub, row.queue_type)?,
+                items,
+                at_once: *at_once,
+                warm_up: effort.warm_up,
+                measure: effort.measure,
+            })?;
+            let runs = (0..effort.runs).map(|_| floor.load(*at_once));
+            let runs = runs.collect::<anyhow::Result<Vec<_>>>()?;
+            let ran: usize = runs.iter().map(|run| run.ran).sum();
+            let spent = floor.stop()?.each(ran);
+            measured.push(told(name.clone(), Workload::Hello, *at_once, runs, Some(spent)));
+        }
+    }
+    Ok(measured)
+}
+
+fn fleet(effort: &Effort, row: &Row, port: u16) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    let wanted: Vec<_> = workloads(effort, row.name);
+    if wanted.is_empty() {
+        return Ok(measured);
+    }
+    let fleet = Fleet::start(settings(&hub(row.queue_type), row.queue_type)?, port)?;
+    for (workload, at_once) in wanted {
+        let before = fleet.effort()?;
+        let runs = repeated(effort, &fleet.place, workload, at_once)?;
+        let ran: usize = runs.iter().map(|run| run.ran).sum();
+        let spent = fleet.effort()?.since(before).each(ran);
+        measured.push(told(row.name.to_owned(), workload, at_once, runs, Some(spent)));
+    }
+    Ok(measured)
+}
+
+fn embedded(effort: &Effort) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
     for row in ["embedded, on disk", "embedded, in memory"] {
-        for (workload, at_once) in workloads(effort) {
+        for (workload, at_once) in workloads(effort, row) {
             let directory = tempfile::tempdir()?;
             let place = match row {
                 "embedded, on disk" => Place::Disk(directory.path().join("hub")),
                 _ => Place::Memory,
             };
             let runs = repeated(effort, &place, workload, at_once)?;
-            measured.push(told(row, workload, at_once, runs, None));
+            measured.push(told(row.to_owned(), workload, at_once, runs, None));
         }
     }
     Ok(measured)
 }
 
-/// What is run, and how many at once.
-fn workloads(effort: &Effort) -> Vec<(Workload, usize)> {
+/// What is run on a row, and how many at once.
+fn workloads(effort: &Effort, row: &str) -> Vec<(Workload, usize)> {
     let hello = effort.at_once.iter().map(|at_once| (Workload::Hello, *at_once));
     let inline = effort.at_once.iter().map(|at_once| (Workload::Inline, *at_once));
     let wide = effort.widths.iter().map(|width| (Workload::FanOut(*width), 1));
-    hello.chain(inline).chain(wide).collect()
+    let all = hello.chain(inline).chain(wide);
+    all.filter(|(workload, at_once)| effort.wants(row, *workload, *at_once)).collect()
 }
 
 fn repeated(
@@ -112,7 +194,7 @@ fn repeated(
 }
 
 fn told(
-    row: &'static str,
+    row: String,
     workload: Workload,
     at_once: usize,
     runs: Vec<Figures>,
@@ -120,7 +202,8 @@ fn told(
 ) -> Measured {
     let figures = median(runs);
     println!(
-        "{row}: {workload:?} at {at_once}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+        "{}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+        named(&row, workload, at_once),
         figures.rate(),
         figures.p50,
         figures.p99

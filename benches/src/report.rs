@@ -58,7 +58,7 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
         for one in measured.iter().filter(|one| is_of(one.workload)) {
             let what = match one.workload {
                 Workload::FanOut(width) => format!("{}, {width} wide", one.row),
-                _ => one.row.to_owned(),
+                _ => one.row.clone(),
             };
             let cpu = one.spent.map(|spent| format!("{:.2}", spent.cpu * 1_000.0));
             let cpu = cpu.unwrap_or_else(|| "–".to_owned());
@@ -74,6 +74,7 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
         }
         text.push('\n');
     }
+    against_the_floor(&mut text, measured);
     text.push_str("## What metrics cost\n\n");
     let nanos = record.as_nanos() as f64;
     let _in_memory = writeln!(
@@ -82,7 +83,7 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
          records for one instance | of the workers' processor time, % at most |\n|---|---|---|---|"
     );
     for one in measured.iter().filter(|one| one.workload == Workload::Hello) {
-        if let Some(spent) = one.spent {
+        if let Some(spent) = one.spent.filter(|spent| spent.records > 0.0) {
             let share = spent.records * nanos * 1e-9 / spent.cpu * 100.0;
             let _in_memory = writeln!(
                 text,
@@ -92,6 +93,41 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
         }
     }
     text
+}
+
+/// What the engine adds to what the servers ask of anybody.
+fn against_the_floor(text: &mut String, measured: &[Measured]) {
+    text.push_str(
+        "## Against the floor\n\nThe floor is the same sequence on the same scripts, queues and messages without an engine \
+         (`benches/src/floor.rs`), in processes of its own. With up to 64 items a message it shows what batching could \
+         give; the product sends work items one by one, and results for one partition together.\n\n\
+         | | at once | of the floor's rate | p50 of its p50 | commits for one | messages for one | the floor's |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for one in measured.iter().filter(|one| one.workload == Workload::Hello) {
+        let is_its_floor = |other: &&Measured| {
+            let name = other.row.strip_suffix(": floor");
+            name == Some(one.row.as_str()) && other.at_once == one.at_once
+        };
+        let floor = measured.iter().find(is_its_floor);
+        if let (Some(floor), Some(spent)) = (floor, one.spent)
+            && let Some(least) = floor.spent
+        {
+            let _in_memory = writeln!(
+                text,
+                "| {} | {} | {:.0} % | {:.2} | {:.2} | {:.2} | {:.2} and {:.2} |",
+                one.row,
+                one.at_once,
+                one.figures.rate() / floor.figures.rate() * 100.0,
+                one.figures.p50 / floor.figures.p50,
+                spent.commits,
+                spent.messages,
+                least.commits,
+                least.messages
+            );
+        }
+    }
+    text.push('\n');
 }
 
 type IsOf = fn(Workload) -> bool;

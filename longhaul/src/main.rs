@@ -28,6 +28,9 @@ fn told(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -31,6 +31,9 @@ const SECTIONS: [&str; 6] = ["hub", "amqp", "redis", "store", "orchestrator", "l
 /// How long what is still running after the drain may keep the process alive.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);
     let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());

@@ -29,7 +29,8 @@ usage: cargo xtask COMMAND
   upgrade-test [REF]          workers of another version (HEAD~1) and of today replace each other under load
   compose-test                the fleet of docker-compose.yml, scaled and hurt under load; exits with 3 if no Docker
                               Engine answers
-  bench [--quick]             how fast Longhaul is on this machine, written into docs/performance.md
+  bench [--quick]             how fast Longhaul is on this machine, written into docs/performance.md; with --only TEXT
+                              some of it, written nowhere
   verify                      test, then the slow tier";
 
 /// Nothing was tested, because this machine has not what it takes.
@@ -58,8 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(NOT_TESTED));
             }
         },
-        ["bench"] => suite::bench(&root, &[])?,
-        ["bench", "--quick"] => suite::bench(&root, &["--quick"])?,
+        ["bench", rest @ ..] => suite::bench(&root, rest)?,
         ["verify"] => suite::verify(&root)?,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
