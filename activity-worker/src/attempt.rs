@@ -1,5 +1,5 @@
 //! Owns the attempt, the story of this program: receive, vet, invoke the activity, report, acknowledge.
-//! Never acknowledges before the broker has confirmed the report.
+//! Never acknowledges before the broker has confirmed the report, of every work item that came in the same message.
 //!
 //! A crash before the report makes the broker deliver the item again, and the activity runs again: at least
 //! once. A crash after it delivers the report twice; the orchestrator worker believes the first.
@@ -7,12 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use longhaul_shared::code::Code;
+use longhaul_shared::codec::BodyError;
 use longhaul_shared::id::QueueName;
 use longhaul_shared::message::{Destination, Envelope, Incoming, TaskResult, WorkItem};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Step};
+use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Receipt, Step};
 use longhaul_shared::{code, codec, limits};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::clock::AskedClock;
@@ -39,36 +42,69 @@ pub(crate) struct Host {
     pub(crate) attempt_max: Duration,
 }
 
-/// Deals with one delivery of a task queue.
+/// A work item as it came, with its share in the delivery.
+pub(crate) struct Received {
+    item: WorkItem,
+    /// The message it came in, but for the body.
+    message: Incoming,
+    redelivered: bool,
+    receipt: Receipt,
+}
+
+/// Reads a delivery of a task queue: the work items in it, each to be attempted by itself.
+///
+/// # Errors
+/// [`BodyError`]: the delivery is to be parked.
+pub(crate) fn receive(delivery: &Delivery, acker: &Arc<dyn Acker>) -> Result<Vec<Received>, BodyError> {
+    let items = codec::decode_work(&delivery.message.body)?;
+    let receipts = Receipt::shares(Arc::clone(acker), delivery.tag, items.len());
+    let message = Incoming {
+        body: Bytes::new(),
+        ..delivery.message.clone()
+    };
+    let received = items.into_iter().zip(receipts).map(|(item, receipt)| Received {
+        item,
+        message: message.clone(),
+        redelivered: delivery.redelivered,
+        receipt,
+    });
+    Ok(received.collect())
+}
+
+/// Deals with one work item of a task queue, once one of the queue's slots is free.
 ///
 /// # Cancel safety
 /// Dropping the future abandons the activity at its next await; the delivery comes again.
-pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Delivery, acker: Arc<dyn Acker>) {
-    let _slot = host.metrics.takes_slot();
-    // 1. Receive: what cannot be read is set aside with the reason.
-    let item = match codec::decode_work_item(&delivery.message.body) {
-        Ok(item) => item,
-        Err(error) => {
-            park(&host, queue, &delivery, &error).await;
-            acker.ack(delivery.tag);
-            return;
-        }
+pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, received: Received, slots: Arc<Semaphore>) {
+    // Never closed; and the delivery comes again if it is.
+    let Ok(_permit) = slots.acquire().await else {
+        return;
     };
+    let _slot = host.metrics.takes_slot();
+    let Received {
+        item,
+        message,
+        redelivered,
+        receipt,
+    } = received;
 
+    // 1. Receive.
     host.ports.runtime.reached(Step::AttemptReceived);
 
     // 2. Vet, 3. invoke, if the activity is hosted; otherwise say so: nothing fails, nothing spins.
     let envelope = if host.invoker.is_hosted(&item.name) {
-        let invoked = vet_and_invoke(&host, &item, delivery.redelivered);
+        let invoked = vet_and_invoke(&host, &item, redelivered);
         match invoked.instrument(attempt_span(&item)).await {
-            Invoked::Answered(result) => Envelope::task_done(item.identity.clone(), item.dispatch, result),
+            Invoked::Answered { result, took } => {
+                Envelope::task_done(item.identity.clone(), item.dispatch, result).that_took(took)
+            }
             Invoked::Poisonous { code, reason } => {
-                set_aside(&host, &item, &delivery, code, reason).await;
+                set_aside(&host, &item, message, code, reason).await;
                 Envelope::task_parked(&item, code)
             }
             Invoked::Overran => {
                 begin_again(&host, &item).await;
-                acker.ack(delivery.tag);
+                receipt.settle();
                 return;
             }
         }
@@ -87,15 +123,15 @@ pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, delivery: Deliver
     if host.reporter.report(item.reply_to, envelope).await.is_ok() {
         host.ports.runtime.reached(Step::AttemptReported);
         // 5. Acknowledge.
-        acker.ack(delivery.tag);
+        receipt.settle();
         host.ports.runtime.reached(Step::AttemptAcked);
     }
 }
 
 /// What came of a run.
 enum Invoked {
-    /// An answer for the instance.
-    Answered(TaskResult),
+    /// An answer for the instance, after a run of so long.
+    Answered { result: TaskResult, took: Duration },
     /// Nothing, and it is to be tried again.
     Overran,
     /// Nothing, as often as it may be tried.
@@ -131,12 +167,14 @@ async fn vet_and_invoke(host: &Host, item: &WorkItem, redelivered: bool) -> Invo
     match ran {
         Ran::Ended(Ok(output)) => {
             host.metrics.returned(output.len());
-            Invoked::Answered(TaskResult::Completed(output))
+            let result = TaskResult::Completed(output);
+            Invoked::Answered { result, took }
         }
         Ran::Ended(Err(failure)) => {
             trace::failed(&failure);
             tracing::info!(instance_id = %item.identity.key.instance, activity = %item.name, %failure, "activity failed");
-            Invoked::Answered(TaskResult::Failed(failure))
+            let result = TaskResult::Failed(failure);
+            Invoked::Answered { result, took }
         }
         Ran::Blocks(limit) => {
             let code = code::ACTIVITY_BLOCKS;
@@ -201,7 +239,7 @@ async fn begin_again(host: &Host, item: &WorkItem) {
 }
 
 /// Parks a task that cannot be run, as if it had never been tried: so it is when it is requeued.
-async fn set_aside(host: &Host, item: &WorkItem, delivery: &Delivery, code: Code, reason: String) {
+async fn set_aside(host: &Host, item: &WorkItem, message: Incoming, code: Code, reason: String) {
     tracing::error!(
         instance_id = %item.identity.key.instance, activity = %item.name,
         "{reason}; the task is parked: longhaul parked requeue {}", item.identity.parked_id()
@@ -214,8 +252,10 @@ async fn set_aside(host: &Host, item: &WorkItem, delivery: &Delivery, code: Code
         ..item.clone()
     };
     let message = Incoming {
+        // Of the task, if it did not come alone.
+        message_id: Some(item.message_id().to_string()),
         body: codec::encode(&fresh),
-        ..delivery.message.clone()
+        ..message
     };
     let origin = Destination::Work(item.queue.clone());
     let now = host.ports.store.time().await.unwrap_or_default();
@@ -224,16 +264,23 @@ async fn set_aside(host: &Host, item: &WorkItem, delivery: &Delivery, code: Code
     host.ports.park(ParkedMessage { id, ..parked }).await;
 }
 
-async fn park(host: &Host, queue: QueueName, delivery: &Delivery, error: &codec::BodyError) {
+/// Sets a delivery aside that cannot be read.
+pub(crate) async fn park(
+    host: Arc<Host>,
+    queue: QueueName,
+    delivery: Delivery,
+    error: BodyError,
+    acker: Arc<dyn Acker>,
+) {
     let code = match error {
-        codec::BodyError::TooNew { .. } => code::MESSAGE_TOO_NEW,
+        BodyError::TooNew { .. } => code::MESSAGE_TOO_NEW,
         _ => code::MESSAGE_UNREADABLE,
     };
     tracing::warn!(%queue, %error, "a work item is parked");
     host.metrics.parked(code);
     let origin = Destination::Work(queue);
     let now = host.ports.store.time().await.unwrap_or_default();
-    let message = delivery.message.clone();
+    let message = delivery.message;
     host.ports
         .park(ParkedMessage::new(
             origin,
@@ -243,4 +290,5 @@ async fn park(host: &Host, queue: QueueName, delivery: &Delivery, error: &codec:
             message,
         ))
         .await;
+    acker.ack(delivery.tag);
 }

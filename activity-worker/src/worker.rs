@@ -9,10 +9,11 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use longhaul_sdk::registry::ActivityRegistry;
 use longhaul_shared::id::QueueName;
-use longhaul_shared::port::{BrokerError, Delays, Ports, Source, Subscription, within};
+use longhaul_shared::port::{Acker, BrokerError, Delays, Delivery, Ports, Source, Subscription, within};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::{Host, attempt};
+use crate::attempt::{Host, attempt, park, receive};
 use crate::clock::AskedClock;
 use crate::invoker::{Invoker, LocalInvoker};
 use crate::metrics::Metrics;
@@ -92,6 +93,7 @@ impl ActivityWorker {
             let serving = Serving {
                 host: Arc::clone(&host),
                 queue: queue.clone(),
+                slots: Arc::new(Semaphore::new(usize::from(settings.concurrency))),
                 settings: settings.clone(),
                 shutdown: shutdown.clone(),
             };
@@ -120,6 +122,8 @@ impl ActivityWorker {
 struct Serving {
     host: Arc<Host>,
     queue: QueueName,
+    /// One for each activity that may run: a message may bring more work items than there are left.
+    slots: Arc<Semaphore>,
     settings: Settings,
     shutdown: CancellationToken,
 }
@@ -181,11 +185,7 @@ impl Serving {
                 () = self.shutdown.cancelled() => break,
                 Some(()) = running.next() => {}
                 received = subscription.next() => match received {
-                    Ok(delivery) => {
-                        let run = attempt(Arc::clone(&self.host), self.queue.clone(), delivery, Arc::clone(&acker));
-                        let mut task = self.host.ports.runtime.spawn("attempt", Box::pin(run));
-                        running.push(Box::pin(async move { task.join().await }));
-                    }
+                    Ok(delivery) => self.begin(delivery, &acker, running),
                     Err(error) => return Some(error),
                 }
             }
@@ -193,6 +193,34 @@ impl Serving {
         self.drain(running).await;
         subscription.close().await;
         None
+    }
+
+    /// Begins all that came in a delivery.
+    fn begin(&self, delivery: Delivery, acker: &Arc<dyn Acker>, running: &mut Running) {
+        let (host, queue) = (&self.host, &self.queue);
+        let spawn = |run: BoxFuture<'static, ()>| {
+            let mut task = host.ports.runtime.spawn("attempt", run);
+            running.push(Box::pin(async move { task.join().await }));
+        };
+        match receive(&delivery, acker) {
+            Ok(all) => {
+                for received in all {
+                    let slots = Arc::clone(&self.slots);
+                    let attempt = attempt(Arc::clone(host), queue.clone(), received, slots);
+                    spawn(Box::pin(attempt));
+                }
+            }
+            Err(error) => {
+                let park = park(
+                    Arc::clone(host),
+                    queue.clone(),
+                    delivery,
+                    error,
+                    Arc::clone(acker),
+                );
+                spawn(Box::pin(park));
+            }
+        }
     }
 
     /// Lets what runs come to its end: reported and acknowledged.

@@ -2,7 +2,7 @@
 //! was read is written and read again as the same.
 //! Never wants particular bytes: those are the golden files'.
 
-use longhaul_shared::codec::{decode, decode_control, decode_work_item, encode};
+use longhaul_shared::codec::{decode, decode_control, decode_work, encode};
 use longhaul_shared::history::{EventKind, decode_events, encode_events};
 use longhaul_shared::parked::ParkedMessage;
 use longhaul_shared::trace::TraceContext;
@@ -27,10 +27,10 @@ pub(crate) fn check(bytes: &[u8]) {
             }
         }
         b'w' => {
-            if let Ok(mut item) = decode_work_item(body) {
-                let written = encode(&item);
-                settle(&mut item.trace);
-                assert_eq!(decode_work_item(&written).as_ref(), Ok(&item), "a work item");
+            if let Ok(mut items) = decode_work(body) {
+                let written = encode(&items);
+                items.iter_mut().for_each(|item| settle(&mut item.trace));
+                assert_eq!(decode_work(&written).as_ref(), Ok(&items), "work items");
             }
         }
         b'p' => {

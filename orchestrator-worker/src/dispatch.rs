@@ -13,13 +13,13 @@ use longhaul_shared::failure::{Failure, FailureKind, panic_text};
 use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId, TaskId};
 use longhaul_shared::message::{Destination, Envelope};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::port::{Acker, Delivery, DueTimers, StoreError, TaskHandle};
+use longhaul_shared::port::{Acker, Delivery, DueTimers, Receipt, StoreError, TaskHandle};
 use longhaul_shared::time::Timestamp;
 use longhaul_shared::{code, codec};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::gather::{Gather, Input, Receipt, Work};
+use crate::gather::{Gather, Input, Work};
 use crate::metrics::Slot;
 use crate::relay::Unsent;
 use crate::session::{Session, Sessions};

@@ -2,14 +2,12 @@
 //! Never runs a turn, and never lets an instance have two at once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use longhaul_shared::failure::Failure;
 use longhaul_shared::id::{ExecutionKey, InstanceId, PartitionId, TaskId};
 use longhaul_shared::message::Envelope;
 use longhaul_shared::payload::Payload;
-use longhaul_shared::port::{Acker, DeliveryTag, DueTimer, Monotonic};
+use longhaul_shared::port::{DueTimer, Monotonic, Receipt};
 use longhaul_shared::time::Timestamp;
 
 use crate::mutant::{Broken, is_broken};
@@ -32,41 +30,6 @@ pub(crate) enum Input {
         task: TaskId,
         result: Result<Payload, Failure>,
     },
-}
-
-/// A share in a delivery: the delivery is acknowledged once every share is settled. Dropped unsettled, it is
-/// never acknowledged and comes again.
-pub(crate) struct Receipt(Arc<Unsettled>);
-
-struct Unsettled {
-    acker: Arc<dyn Acker>,
-    tag: DeliveryTag,
-    left: AtomicUsize,
-}
-
-impl Receipt {
-    /// The only share in a delivery.
-    pub(crate) fn whole(acker: Arc<dyn Acker>, tag: DeliveryTag) -> Self {
-        let left = AtomicUsize::new(1);
-        Self(Arc::new(Unsettled { acker, tag, left }))
-    }
-
-    /// As many shares in a delivery as it has envelopes.
-    pub(crate) fn shares(acker: Arc<dyn Acker>, tag: DeliveryTag, count: usize) -> Vec<Self> {
-        let unsettled = Arc::new(Unsettled {
-            acker,
-            tag,
-            left: AtomicUsize::new(count),
-        });
-        (0..count).map(|_| Self(Arc::clone(&unsettled))).collect()
-    }
-
-    /// This share is dealt with: committed, known as a copy, in an inbox, or parked.
-    pub(crate) fn settle(self) {
-        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.acker.ack(self.0.tag);
-        }
-    }
 }
 
 /// Everything that has come for one instance since its last turn.
@@ -175,42 +138,12 @@ impl Gather {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Acks(Mutex<Vec<u64>>);
-
-    impl Acker for Acks {
-        fn ack(&self, tag: DeliveryTag) {
-            self.0.lock().unwrap().push(tag.0);
-        }
-    }
 
     const NOW: Monotonic = Monotonic(std::time::Duration::ZERO);
 
     fn id(text: &str) -> InstanceId {
         InstanceId::new(text).unwrap()
-    }
-
-    #[test]
-    fn a_delivery_is_acked_when_its_last_share_is_settled() {
-        let acks = Arc::new(Acks::default());
-        let mut shares = Receipt::shares(Arc::clone(&acks) as Arc<dyn Acker>, DeliveryTag(7), 2);
-        shares.pop().unwrap().settle();
-        assert!(acks.0.lock().unwrap().is_empty());
-        shares.pop().unwrap().settle();
-        assert_eq!(*acks.0.lock().unwrap(), [7]);
-    }
-
-    #[test]
-    fn a_dropped_share_leaves_the_delivery_unacked() {
-        let acks = Arc::new(Acks::default());
-        let mut shares = Receipt::shares(Arc::clone(&acks) as Arc<dyn Acker>, DeliveryTag(7), 2);
-        drop(shares.pop());
-        shares.pop().unwrap().settle();
-        assert!(acks.0.lock().unwrap().is_empty());
     }
 
     #[test]

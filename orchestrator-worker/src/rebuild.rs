@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_shared::id::{InstanceId, LeaseToken, PartitionId};
-use longhaul_shared::port::{Acker, DeliveryTag, Era, PageRequest, Ports, StoreError};
+use longhaul_shared::port::{Acker, DeliveryTag, Era, PageRequest, Ports, Receipt, StoreError};
 use tokio::sync::mpsc;
 
 use crate::dispatch::Event;
-use crate::gather::Receipt;
 use crate::metrics::Metrics;
 
 /// How many instances are sent again before the next are read.

@@ -4,11 +4,11 @@
 //! Named fields, so that an old reader passes over what a newer writer added; positional msgpack would break it.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
-use crate::id::{InstanceId, MessageId, ParkedId, PartitionId};
+use crate::id::{FunctionName, InstanceId, MessageId, ParkedId, PartitionId};
 use crate::limits;
 use crate::message::{BODY_VERSION, ContentType, Destination, Envelope, Incoming, Publication, WorkItem};
 use crate::parked::ParkedMessage;
@@ -89,16 +89,37 @@ pub fn decode_control(bytes: &[u8]) -> Result<Vec<Envelope>, BodyError> {
     }
 }
 
-/// Reads the body of a message on a work queue.
+/// Reads a work item.
 ///
 /// # Errors
-/// [`BodyError`] when it is not a work item or a newer version wrote it.
+/// [`BodyError`] when it is not one or a newer version wrote it.
 pub fn decode_work_item(bytes: &[u8]) -> Result<WorkItem, BodyError> {
-    let what = "work item";
-    let item: WorkItem = decode(what, bytes)?;
+    checked_version(decode(WORK_ITEM, bytes)?)
+}
+
+/// Reads the body of a message on a work queue: a work item, or a list of them.
+///
+/// # Errors
+/// [`BodyError`] when it is neither, an empty list, or holds a work item of a newer version.
+pub fn decode_work(bytes: &[u8]) -> Result<Vec<WorkItem>, BodyError> {
+    // The markers of a msgpack array: fixarray, array 16, array 32.
+    let is_list = matches!(bytes.first(), Some(0x90..=0x9f | 0xdc | 0xdd));
+    if !is_list {
+        return Ok(vec![decode_work_item(bytes)?]);
+    }
+    let items: Vec<WorkItem> = decode(WORK_ITEM, bytes)?;
+    if items.is_empty() {
+        return Err(BodyError::Empty { what: WORK_ITEM });
+    }
+    items.into_iter().map(checked_version).collect()
+}
+
+const WORK_ITEM: &str = "work item";
+
+fn checked_version(item: WorkItem) -> Result<WorkItem, BodyError> {
     if item.version > BODY_VERSION {
         return Err(BodyError::TooNew {
-            what,
+            what: WORK_ITEM,
             version: item.version,
         });
     }
@@ -140,6 +161,45 @@ pub fn work_message(item: &WorkItem, time: Timestamp) -> Publication {
         trace: item.trace.clone(),
         body: encode(item),
     }
+}
+
+/// One message with the work items of several, which go to the same queue: at least one, and at most
+/// [`limits::WORK_ITEMS_PER_MESSAGE_MAX`] of them.
+#[must_use]
+pub fn shared_work_message(first: Publication, others: &[Publication]) -> Publication {
+    if others.is_empty() {
+        return first;
+    }
+    let ids: Vec<_> = std::iter::once(&first)
+        .chain(others)
+        .map(|one| one.id.bytes())
+        .collect();
+    let mut parts: Vec<&[u8]> = vec![b"works"];
+    parts.extend(ids.iter().map(<[u8; 16]>::as_slice));
+    // A msgpack array of what are complete values already.
+    let count = u16::try_from(ids.len()).unwrap_or(u16::MAX);
+    let mut body = vec![0xdc];
+    body.extend(count.to_be_bytes());
+    for one in std::iter::once(&first).chain(others) {
+        body.extend_from_slice(&one.body);
+    }
+    Publication {
+        id: MessageId::of(&parts),
+        correlation: None,
+        trace: TraceContext::default(),
+        body: body.into(),
+        ..first
+    }
+}
+
+/// The activity that the work item in a body asks for, as far as it can be read.
+#[must_use]
+pub fn activity_of(body: &[u8]) -> Option<FunctionName> {
+    #[derive(Deserialize)]
+    struct Named {
+        n: FunctionName,
+    }
+    decode::<Named>(WORK_ITEM, body).ok().map(|named| named.n)
 }
 
 /// A message of the outbox that somebody may have published before: if it carries a work item, that says so.
@@ -269,7 +329,9 @@ pub fn requeued_message(parked: &ParkedMessage, time: Timestamp) -> Publication 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{InstanceId, MessageId};
+    use crate::id::{Dispatch, EventSeq, ExecutionId, ExecutionKey, Fingerprint, QueueName, TaskId};
+    use crate::message::TaskIdentity;
+    use crate::payload::Payload;
 
     fn terminate(reason: String) -> Envelope {
         Envelope::terminate(MessageId::from_bits(1), InstanceId::new("a").unwrap(), reason)
@@ -285,6 +347,58 @@ mod tests {
         let large = vec![terminate("x".repeat(limits::ENVELOPES_BYTES_MAX / 2)); 3];
         assert_eq!(group_control(&large).len(), 3);
         assert!(group_control(&[]).is_empty());
+    }
+
+    #[test]
+    fn work_items_that_share_a_message_come_out_as_they_went_in() {
+        let item = |task| WorkItem {
+            version: BODY_VERSION,
+            identity: TaskIdentity {
+                key: ExecutionKey {
+                    instance: InstanceId::new("a").unwrap(),
+                    execution: ExecutionId::from_bits(1),
+                },
+                task: TaskId(task),
+                scheduled_seq: EventSeq(u64::from(task)),
+                fingerprint: Fingerprint(7),
+            },
+            dispatch: Dispatch(1),
+            times_not_hosted: 0,
+            resent: false,
+            overran: 0,
+            name: FunctionName::new("f").unwrap(),
+            queue: QueueName::default(),
+            reply_to: PartitionId(0),
+            input: Payload::unit(),
+            timeout_micros: None,
+            tags: [].into(),
+            trace: TraceContext::default(),
+            scheduled: Timestamp::default(),
+        };
+        let items: Vec<_> = (1..=40).map(item).collect();
+        let messages: Vec<_> = items
+            .iter()
+            .map(|item| work_message(item, Timestamp::default()))
+            .collect();
+        for count in [1, 2, 15, 16, 40] {
+            let shared = shared_work_message(messages[0].clone(), &messages[1..count]);
+            assert_eq!(decode_work(&shared.body).unwrap(), items[..count]);
+            assert_eq!(shared.destination, messages[0].destination);
+            assert_eq!(shared.id == messages[0].id, count == 1);
+        }
+        assert_eq!(activity_of(&messages[0].body).unwrap().as_str(), "f");
+        assert!(decode_work(&[0x90]).unwrap_err().to_string().contains("empty"));
+        let newer = vec![
+            item(1),
+            WorkItem {
+                version: BODY_VERSION + 1,
+                ..item(2)
+            },
+        ];
+        assert!(matches!(
+            decode_work(&encode(&newer)),
+            Err(BodyError::TooNew { .. })
+        ));
     }
 
     #[test]

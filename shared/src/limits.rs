@@ -52,6 +52,12 @@ pub const ENVELOPES_PER_MESSAGE_MAX: usize = 64;
 /// Most bytes of envelopes coalesced into one control message; a single larger envelope travels alone.
 pub const ENVELOPES_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most work items that share a message.
+pub const WORK_ITEMS_PER_MESSAGE_MAX: usize = 64;
+
+/// Most bytes of work items that share a message; a single larger one travels alone.
+pub const WORK_ITEMS_BYTES_MAX: usize = 256 * 1024;
+
 /// Largest body of a message that a foreign service may publish, in bytes; RabbitMQ 4 stops at 16 MiB.
 pub const INTAKE_BYTES_MAX: usize = 1024 * 1024;
 

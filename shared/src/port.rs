@@ -5,6 +5,7 @@ mod broker;
 mod clock;
 mod era;
 mod insight;
+mod receipt;
 mod runtime;
 mod step;
 mod store;
@@ -13,6 +14,7 @@ pub use broker::{Acker, Broker, BrokerError, Delivery, DeliveryTag, PublishError
 pub use clock::HubClock;
 pub use era::{Era, StoreRun};
 pub use insight::{BrokerCondition, Census, Depth, Persistence, StatusCounts, StoreCondition, StoreRole};
+pub use receipt::Receipt;
 pub use runtime::{Delays, Elapsed, Monotonic, Runtime, TaskHandle, within};
 pub use step::Step;
 pub use store::{

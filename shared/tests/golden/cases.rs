@@ -264,6 +264,11 @@ fn work_items() -> Vec<Case> {
             work_item(),
         ),
         value(
+            "work-items",
+            "Body of a message on a task queue: two work items",
+            vec![work_item(), work_item()],
+        ),
+        value(
             "work-item-resent",
             "Body of a message on a task queue, sent again although it may have been begun",
             WorkItem {
@@ -309,6 +314,11 @@ fn envelopes() -> Vec<Case> {
             "envelope-done-ok",
             "Envelope: a task completed",
             done(TaskResult::Completed(packed())),
+        ),
+        value(
+            "envelope-done-took",
+            "Envelope: a task completed, after a run of so long",
+            done(TaskResult::Completed(packed())).that_took(Duration::from_micros(1_500)),
         ),
         value(
             "envelope-done-err",
