@@ -106,7 +106,8 @@ impl Floor {
             part.stdin.take();
             let mut line = String::new();
             part.stdout.read_line(&mut line)?;
-            let traffic: Traffic = serde_json::from_str(&line).context("a part of the floor says what it did")?;
+            let traffic: Traffic =
+                serde_json::from_str(&line).context("a part of the floor says what it did")?;
             all.messages += traffic.messages as f64;
             all.commits += traffic.commits as f64;
             all.cpu += traffic.cpu;

@@ -174,7 +174,8 @@ fn workloads(effort: &Effort, row: &str) -> Vec<(Workload, usize)> {
     let inline = effort.at_once.iter().map(|at_once| (Workload::Inline, *at_once));
     let wide = effort.widths.iter().map(|width| (Workload::FanOut(*width), 1));
     let all = hello.chain(inline).chain(wide);
-    all.filter(|(workload, at_once)| effort.wants(row, *workload, *at_once)).collect()
+    all.filter(|(workload, at_once)| effort.wants(row, *workload, *at_once))
+        .collect()
 }
 
 fn repeated(

@@ -5,10 +5,11 @@
 //! open, scheduled at the same place under the same fingerprint.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use longhaul_shared::commit::TimerEntry;
 use longhaul_shared::history::{EventKind, ExecutionTerminated, TaskCompleted, TaskFailed, TimerFired};
-use longhaul_shared::id::{Dispatch, EventSeq, ExecutionKey, MessageId, TaskId};
+use longhaul_shared::id::{Dispatch, EventSeq, ExecutionKey, FunctionName, MessageId, TaskId};
 use longhaul_shared::instance::WaitingFor;
 use longhaul_shared::message::{
     Envelope, EnvelopeBody, NotHosted, TaskDone, TaskIdentity, TaskParked, TaskResult,
@@ -55,6 +56,8 @@ pub(crate) struct Admitted {
     pub(crate) survived: bool,
     /// Results that came too late.
     pub(crate) dropped: u64,
+    /// How long runs took whose results are news, as far as their workers said.
+    pub(crate) ran: Vec<(FunctionName, Duration)>,
     /// Tasks answered by this very turn.
     answered: BTreeSet<TaskId>,
 }
@@ -171,7 +174,10 @@ impl Admitted {
             return true;
         }
         match session.ledger.standing(&done.identity) {
-            Standing::Open(_) => {
+            Standing::Open(open) => {
+                if let (OpenKind::Activity { name, .. }, Some(micros)) = (&open.kind, done.took_micros) {
+                    self.ran.push((name.clone(), Duration::from_micros(micros)));
+                }
                 session.not_hosted.remove(&task);
                 self.answer(task, done.dispatch, done.result.clone());
                 true

@@ -29,6 +29,7 @@ mod early;
 mod era;
 mod intake;
 mod ownership;
+mod pace;
 mod rank;
 mod rebuild;
 mod replay;

@@ -4,6 +4,7 @@
 //!
 //! Publishing twice is harmless, so whatever is in doubt is published again.
 
+mod bundle;
 mod held;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::committer::Committer;
 use crate::era::Missing;
 use crate::mutant::{Broken, is_broken};
+pub(crate) use bundle::Sharing;
+use bundle::{Bundle, bundled};
 use held::Held;
 pub(crate) use held::Unsent;
 
@@ -70,6 +73,7 @@ impl Relay {
         ports: Ports,
         missing: Missing,
         committer: Committer,
+        sharing: Sharing,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         // Unbounded, but what it can hold is bounded by HELD_MAX and the turns in progress.
         let (requests, inbox) = mpsc::unbounded_channel();
@@ -77,6 +81,7 @@ impl Relay {
         let relaying = Loop {
             ports,
             missing,
+            sharing,
             introduced: BTreeSet::new(),
             committer,
             inbox,
@@ -171,6 +176,7 @@ type Page = (PartitionId, LeaseToken, Result<OutboxPage, StoreError>);
 struct Loop {
     ports: Ports,
     missing: Missing,
+    sharing: Sharing,
     /// Task queues that are known to be declared and noted.
     introduced: BTreeSet<QueueName>,
     committer: Committer,
@@ -394,7 +400,9 @@ impl Loop {
             }
             let ports = self.ports.clone();
             let (lost, first) = (self.missing.clone(), self.first_used(&batch));
-            self.publishing.push(Box::pin(publish(ports, lost, batch, first)));
+            let sharing = self.sharing.clone();
+            self.publishing
+                .push(Box::pin(publish(ports, lost, sharing, batch, first)));
         }
     }
 
@@ -451,17 +459,31 @@ impl Loop {
     }
 }
 
-async fn publish(ports: Ports, lost: Missing, batch: Vec<Sent>, first: Vec<QueueName>) -> Answers {
+async fn publish(
+    ports: Ports,
+    lost: Missing,
+    sharing: Sharing,
+    batch: Vec<Sent>,
+    first: Vec<QueueName>,
+) -> Answers {
     let introduced = introduce(&ports, first).await;
-    let messages: Vec<_> = batch.iter().map(|(_, _, message)| message.clone()).collect();
+    let messages = batch.iter().map(|(_, _, message)| message);
+    let bundles = bundled(messages, &sharing);
+    let carried = bundles.iter().map(Bundle::message).collect();
     ports.runtime.reached(Step::RelayPublishing);
-    let results = ports.broker.publish(messages).await;
-    for queue in missing_queues(&results) {
+    let answers = ports.broker.publish(carried).await;
+    for queue in missing_queues(&answers) {
         // It was declared and is not there: to declare it again here would hide what was lost with it.
         lost.tell(Destination::Work(queue));
     }
+    let each = bundles.iter().zip(answers);
+    let mut each: Vec<_> = each
+        .flat_map(|(bundle, answer)| bundle.places().iter().map(move |place| (*place, answer.clone())))
+        .collect();
+    each.sort_unstable_by_key(|(place, _)| *place);
+    let results = batch.into_iter().zip(each.into_iter().map(|(_, answer)| answer));
     Answers {
-        results: batch.into_iter().zip(results).collect(),
+        results: results.collect(),
         introduced,
     }
 }

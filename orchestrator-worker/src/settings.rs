@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+#[cfg(doc)]
+use longhaul_shared::limits;
+
 /// How an orchestrator worker behaves. Defaults suit a fleet of a few workers.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -35,6 +38,14 @@ pub struct Settings {
     pub control_prefetch: u16,
     /// Unacknowledged intake messages.
     pub intake_prefetch: u16,
+    /// Most work items that share a message; 1 = none do. At most
+    /// [`WORK_ITEMS_PER_MESSAGE_MAX`](limits::WORK_ITEMS_PER_MESSAGE_MAX).
+    pub work_items_max: u16,
+    /// How long the work items that share a message take to run at most, one after the other, by what is known of
+    /// their activities: what takes longer travels alone.
+    pub work_per_message: Duration,
+    /// How many runs must be known of an activity before its work items share messages.
+    pub quick_after_runs: u16,
     /// How often the ready set is swept for instances whose wake-up got lost.
     pub sweep_every: Duration,
     /// How long an instance must have been ready before the sweep takes it: its wake-up is on its way.
@@ -69,6 +80,9 @@ impl Default for Settings {
             sessions_max: 10_000,
             control_prefetch: 512,
             intake_prefetch: 128,
+            work_items_max: 64,
+            work_per_message: Duration::from_millis(1),
+            quick_after_runs: 16,
             sweep_every: Duration::from_secs(1),
             sweep_age: Duration::from_secs(1),
             outbox_every: Duration::from_secs(5),

@@ -30,6 +30,7 @@ use crate::gather::{Input, Work};
 use crate::leftovers::{drop_timers, forget_inputs_of_the_gone, park_strays};
 use crate::metrics::{Metrics, TurnOutcome};
 use crate::mutant::{Broken, is_broken};
+use crate::pace::Pace;
 use crate::read::{Unreadable, load, scheduled_events};
 use crate::relay::{Relay, Unsent};
 use crate::replay::Replays;
@@ -58,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) replays: Replays,
     /// Who may run beside whom.
     pub(crate) company: Company,
+    /// How long activities run.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// The end of a turn.
@@ -243,6 +246,9 @@ async fn attempt(
         }
     }
     host.metrics.duplicates_dropped(admitted.dropped);
+    for (activity, took) in &admitted.ran {
+        host.pace.ran(activity, *took);
+    }
     if !admitted.strays.is_empty() {
         if was_warm {
             return Ok(Attempt::Stale);

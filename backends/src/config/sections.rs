@@ -153,6 +153,12 @@ sections! {
         control_prefetch: u16 = "512", in "1" to "65535";
         /// Most unacknowledged intake messages.
         intake_prefetch: u16 = "128", in "1" to "65535";
+        /// Most work items that share a message, if their activities are known to be quick; 1 = none do.
+        work_items_max: u16 = "64", in "1" to "64";
+        /// How long the work items that share a message take to run at most, one after the other: what takes longer travels alone.
+        work_per_message: Duration = "1ms", in "0s" to "1s";
+        /// How many runs must be known of an activity before its work items share messages.
+        quick_after_runs: u16 = "16", in "1" to "65535";
         /// How often instances whose wake-up got lost are looked for.
         sweep_every: Duration = "1s", in "50ms" to "10m";
         /// How long an instance must have been ready before it is taken for one of those.

@@ -37,7 +37,10 @@ impl<K: Ord + Copy + Send + Sync + 'static, T: Send + 'static> Batcher<K, T> {
     /// Sends one, and waits for the confirm of its message.
     pub(super) async fn send(&self, to: K, item: T) -> anyhow::Result<()> {
         let (sent, is_sent) = oneshot::channel();
-        self.0.send((to, item, sent)).ok().context("the batcher is gone")?;
+        self.0
+            .send((to, item, sent))
+            .ok()
+            .context("the batcher is gone")?;
         is_sent.await.context("a message was not confirmed")
     }
 }
@@ -121,7 +124,9 @@ mod tests {
         let item = |to: u8, item: u8| (to, item, oneshot::channel().0);
         let mut taken = vec![item(2, 1), item(1, 2), item(2, 3), item(2, 4)];
         let groups = grouped(&mut taken, 2).into_iter();
-        let groups: Vec<_> = groups.map(|group| (group.to, group.first, group.others)).collect();
+        let groups: Vec<_> = groups
+            .map(|group| (group.to, group.first, group.others))
+            .collect();
         assert_eq!(groups, [(1, 2, vec![]), (2, 1, vec![3]), (2, 4, vec![])]);
     }
 }

@@ -45,7 +45,9 @@ async fn connect(plan: &Plan) -> anyhow::Result<(Opened, Wire)> {
     let opened = open(&Config::load(sources)?, Role::Client, runtime).await?;
     let setting = |name: &str| {
         let found = plan.settings.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str()).with_context(|| format!("{name} is not set"))
+        found
+            .map(|(_, value)| value.as_str())
+            .with_context(|| format!("{name} is not set"))
     };
     let wire = Wire::connect(
         setting("LONGHAUL_AMQP__URL")?,
@@ -81,8 +83,12 @@ async fn serve(wire: &Wire, commits: &AtomicU64) -> anyhow::Result<()> {
 fn processor_time() -> anyhow::Result<f64> {
     let collector = ProcessCollector::for_self();
     let families = collector.collect();
-    let cpu = families.iter().find(|family| family.name() == "process_cpu_seconds_total");
-    let sample = cpu.and_then(|family| family.get_metric().first()).context("the processor time is not shown")?;
+    let cpu = families
+        .iter()
+        .find(|family| family.name() == "process_cpu_seconds_total");
+    let sample = cpu
+        .and_then(|family| family.get_metric().first())
+        .context("the processor time is not shown")?;
     Ok(sample.get_counter().get_value())
 }
 
@@ -112,7 +118,12 @@ struct Owner {
 pub(super) async fn orchestrator(plan: Plan) -> anyhow::Result<()> {
     let (opened, wire) = connect(&plan).await?;
     let ports = opened.ports.clone();
-    ports.store.open_hub(HubSettings { partitions: PARTITIONS }).await?;
+    ports
+        .store
+        .open_hub(HubSettings {
+            partitions: PARTITIONS,
+        })
+        .await?;
     let (mut tokens, mut consumers) = (Vec::new(), Vec::new());
     wire.declare(&work()).await?;
     for partition in PartitionId::all(PARTITIONS) {
@@ -129,7 +140,9 @@ pub(super) async fn orchestrator(plan: Plan) -> anyhow::Result<()> {
     let owner = Arc::new(Owner {
         confirmed: tokens.iter().map(|_| Mutex::default()).collect(),
         tokens,
-        work: Batcher::new(wire.clone(), plan.items, |(), first, others| work_message(&first, &others)),
+        work: Batcher::new(wire.clone(), plan.items, |(), first, others| {
+            work_message(&first, &others)
+        }),
         commits: AtomicU64::default(),
         ports,
     });
@@ -159,18 +172,29 @@ impl Owner {
         let envelopes = codec::decode_control(&delivery.data)?;
         let publications = try_join_all(envelopes.into_iter().map(|envelope| self.turn(envelope))).await?;
         delivery.ack(BasicAckOptions::default()).await?;
-        let sending = publications.into_iter().flatten().map(|(partition, publication)| async move {
-            let id = publication.id;
-            self.work.send((), codec::decode_work_item(&publication.body)?).await?;
-            self.confirmed_of(partition)?.push(id);
-            anyhow::Ok(())
-        });
+        let sending = publications
+            .into_iter()
+            .flatten()
+            .map(|(partition, publication)| async move {
+                let id = publication.id;
+                self.work
+                    .send((), codec::decode_work_item(&publication.body)?)
+                    .await?;
+                self.confirmed_of(partition)?.push(id);
+                anyhow::Ok(())
+            });
         try_join_all(sending).await?;
         Ok(())
     }
 
-    fn confirmed_of(&self, partition: PartitionId) -> anyhow::Result<std::sync::MutexGuard<'_, Vec<MessageId>>> {
-        let confirmed = self.confirmed.get(usize::from(partition.0)).context("a partition")?;
+    fn confirmed_of(
+        &self,
+        partition: PartitionId,
+    ) -> anyhow::Result<std::sync::MutexGuard<'_, Vec<MessageId>>> {
+        let confirmed = self
+            .confirmed
+            .get(usize::from(partition.0))
+            .context("a partition")?;
         Ok(confirmed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -203,7 +227,10 @@ impl Owner {
         let sends = commit.outbox_add.first().cloned();
         commit.outbox_remove.truncate(256);
         let outcome = store.commit(vec![commit]).await.pop().context("an answer")??;
-        ensure!(outcome == CommitOutcome::Applied, "a commit of the floor: {outcome:?}");
+        ensure!(
+            outcome == CommitOutcome::Applied,
+            "a commit of the floor: {outcome:?}"
+        );
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(sends.map(|publication| (partition, publication)))
     }
@@ -263,6 +290,9 @@ async fn sequence(ports: &Ports, wire: &Wire) -> anyhow::Result<()> {
     let wake = codec::wake_message(partition, instance.clone(), Timestamp::default());
     wire.publish(wake).await?;
     let row = ports.store.wait_terminal(&instance, WAIT).await?;
-    ensure!(row.is_some_and(|row| row.status.is_terminal()), "{instance} does not end");
+    ensure!(
+        row.is_some_and(|row| row.status.is_terminal()),
+        "{instance} does not end"
+    );
     Ok(())
 }

@@ -7,8 +7,8 @@ use longhaul_shared::history::{
     EventKind, ExecutionCompleted, ExecutionStarted, HistoryEvent, Place, TaskCompleted, TaskScheduled,
 };
 use longhaul_shared::id::{
-    CommitId, CommitNumber, Dispatch, EventSeq, ExecutionId, ExecutionKey, Fingerprint, FunctionName, InstanceId,
-    InvalidId, LeaseToken, MessageId, PartitionId, QueueName, StartId, TaskId,
+    CommitId, CommitNumber, Dispatch, EventSeq, ExecutionId, ExecutionKey, Fingerprint, FunctionName,
+    InstanceId, InvalidId, LeaseToken, MessageId, PartitionId, QueueName, StartId, TaskId,
 };
 use longhaul_shared::instance::{StartInstance, Status};
 use longhaul_shared::message::{BODY_VERSION, Envelope, TaskIdentity, TaskResult, WorkItem};
@@ -81,7 +81,12 @@ impl Commit<'_> {
         } else {
             EventKind::TaskScheduled(self::scheduled(self.number)?)
         };
-        let kinds = [EventKind::OrchestratorStarted, came, follows, EventKind::OrchestratorCompleted];
+        let kinds = [
+            EventKind::OrchestratorStarted,
+            came,
+            follows,
+            EventKind::OrchestratorCompleted,
+        ];
         let events = kinds.map(|kind| HistoryEvent { time: self.now, kind });
         let work = (!is_last).then(|| work_item(&key, self.number, self.partition, self.now));
         let work = work.transpose()?.map(|item| codec::work_message(&item, self.now));
@@ -95,7 +100,11 @@ impl Commit<'_> {
             expected_seq: before,
             events: events.into(),
             row: RowChange {
-                status: if is_last { Status::Completed } else { Status::Running },
+                status: if is_last {
+                    Status::Completed
+                } else {
+                    Status::Running
+                },
                 changed: self.now,
                 waiting_for: None,
                 output,
@@ -201,9 +210,13 @@ mod tests {
         for [one, next] in commits.array_windows() {
             assert_eq!(one.last_seq(), next.expected_seq);
             assert_eq!(one.expected.next(), next.expected);
-            let [work] = one.outbox_add.as_slice() else { panic!("no work") };
+            let [work] = one.outbox_add.as_slice() else {
+                panic!("no work")
+            };
             let item = codec::decode_work_item(&work.body).unwrap();
-            let EventKind::TaskScheduled(scheduled) = &one.events[2].kind else { panic!() };
+            let EventKind::TaskScheduled(scheduled) = &one.events[2].kind else {
+                panic!()
+            };
             assert_eq!(item.identity.fingerprint, scheduled.fingerprint);
             assert_eq!(item.identity.scheduled_seq, one.expected_seq.plus(3));
         }

@@ -50,7 +50,10 @@ impl Wire {
             .ok()
             .context("the channel is gone")?;
         let confirmed = confirmed.await.context("the channel is gone")??;
-        ensure!(matches!(confirmed, Confirmation::Ack(None)), "not taken: {confirmed:?}");
+        ensure!(
+            matches!(confirmed, Confirmation::Ack(None)),
+            "not taken: {confirmed:?}"
+        );
         self.published.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -73,7 +76,9 @@ impl Wire {
             durable: true,
             ..QueueDeclareOptions::default()
         };
-        channel.queue_declare(queue(&self.hub, destination)?, options, arguments).await?;
+        channel
+            .queue_declare(queue(&self.hub, destination)?, options, arguments)
+            .await?;
         Ok(())
     }
 
@@ -83,7 +88,9 @@ impl Wire {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let queue = queue(&self.hub, destination)?;
         let (tag, options) = (ShortString::try_new("floor")?, BasicConsumeOptions::default());
-        Ok(channel.basic_consume(queue, tag, options, FieldTable::default()).await?)
+        Ok(channel
+            .basic_consume(queue, tag, options, FieldTable::default())
+            .await?)
     }
 }
 
@@ -98,7 +105,15 @@ async fn send(channel: Channel, hub: Arc<str>, mut inbox: mpsc::UnboundedReceive
             ..BasicPublishOptions::default()
         };
         let properties = properties(&publication).unwrap_or_default();
-        let sent = channel.basic_publish(ShortString::default(), queue, options, &publication.body, properties).await;
+        let sent = channel
+            .basic_publish(
+                ShortString::default(),
+                queue,
+                options,
+                &publication.body,
+                properties,
+            )
+            .await;
         match sent {
             Ok(confirm) => {
                 tokio::spawn(async move { answer.send(confirm.await) });

@@ -217,6 +217,9 @@ impl World {
     async fn orchestrate(self, ports: Ports, stop: CancellationToken) {
         let mut settings = longhaul_orchestrator_worker::Settings {
             sample_every: Duration::ZERO,
+            // Runs take milliseconds here, and there are few: yet work is to share messages.
+            work_per_message: Duration::from_secs(60),
+            quick_after_runs: 1,
             ..longhaul_orchestrator_worker::Settings::default()
         };
         if self.plan().is_tight {
