@@ -7,52 +7,20 @@
 //! outbox by the next commit of the partition, exactly as a worker does it.
 
 mod batcher;
+mod part;
 mod roles;
 mod sequence;
 mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 use crate::fleet::Spent;
-
-/// What a process of the floor says once it can be given work.
-const READY: &str = "ready";
-
-/// One part of the floor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Part {
-    Orchestrator,
-    Activity,
-    Load,
-}
-
-/// What a process of the floor does.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct Plan {
-    pub(crate) part: Part,
-    /// The settings of the hub, as environment variables.
-    pub(crate) settings: Vec<(String, String)>,
-    /// Most items that travel in one message.
-    pub(crate) items: usize,
-    pub(crate) at_once: usize,
-    pub(crate) warm_up: Duration,
-    pub(crate) measure: Duration,
-}
-
-/// What a part has done and spent.
-#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
-struct Traffic {
-    messages: u64,
-    commits: u64,
-    /// Seconds of processor time.
-    cpu: f64,
-}
+pub(crate) use part::{Part, Plan};
+use part::{READY, Traffic};
 
 /// The two parts that wait for work, as processes; dropped, they are killed.
 pub(crate) struct Floor {

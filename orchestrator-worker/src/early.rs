@@ -6,6 +6,7 @@
 //! keeps its consumers; its leases are followed as soon as they expire, not when the list of the living says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -13,7 +14,7 @@ use longhaul_shared::id::{LeaseToken, PartitionId, WorkerId};
 use longhaul_shared::message::Destination;
 use longhaul_shared::port::{HeldLease, Monotonic, Ports, StoreError, WorkerRow, within};
 
-use crate::rank::{heir_of, owner_of};
+use crate::rank::Rank;
 use crate::settings::Settings;
 
 /// Longest wait for the broker to count consumers. One that is slower says nothing about who lives.
@@ -33,6 +34,8 @@ pub(crate) struct Early {
     connection: Option<(u64, Monotonic)>,
     /// Leases that were seen without a consumer once.
     unattended: BTreeMap<PartitionId, Sighting>,
+    /// Who should own what, of those that lived when it was last asked for.
+    rank: Arc<Rank>,
     /// Workers that are left out, and until when.
     suspects: BTreeMap<WorkerId, Monotonic>,
     /// How often was looked: which of a worker's partitions stands for all of them.
@@ -86,6 +89,7 @@ impl Early {
     pub(crate) fn new(me: WorkerId, partitions: u16, settings: &Settings) -> Self {
         Self {
             me,
+            rank: Arc::new(Rank::of(partitions, Vec::new())),
             partitions,
             connected_for: settings.early_connected,
             looks_apart: settings.early_looks,
@@ -98,12 +102,19 @@ impl Early {
     }
 
     /// Those of the list who are not known to be gone.
-    pub(crate) fn living(&self, list: &[WorkerRow], now: Monotonic) -> Vec<WorkerRow> {
+    fn living(&self, list: &[WorkerRow], now: Monotonic) -> Vec<WorkerId> {
         let is_suspect = |id: &WorkerId| self.suspects.get(id).is_some_and(|until| now < *until);
-        list.iter()
-            .filter(|worker| !is_suspect(&worker.id))
-            .cloned()
-            .collect()
+        let ids = list.iter().map(|worker| &worker.id);
+        ids.filter(|id| !is_suspect(id)).cloned().collect()
+    }
+
+    /// Who should own what, of those of the list who are not known to be gone.
+    pub(crate) fn rank(&mut self, list: &[WorkerRow], now: Monotonic) -> Arc<Rank> {
+        let living = self.living(list, now);
+        if !self.rank.is_of(&living) {
+            self.rank = Arc::new(Rank::of(self.partitions, living));
+        }
+        Arc::clone(&self.rank)
     }
 
     /// A partition of this worker was taken: it is left out until its entry on the list expires. If it lives after
@@ -137,11 +148,11 @@ impl Early {
         list: &[WorkerRow],
         owned: &BTreeSet<PartitionId>,
     ) -> Result<Found, StoreError> {
-        let living = self.living(list, ports.runtime.now());
-        let inheritance = self.inheritance(&living, owned);
-        let first = self.first_to_look_at(&inheritance, &living, owned);
+        let rank = self.rank(list, ports.runtime.now());
+        let inheritance = self.inheritance(&rank, owned);
+        let first = self.first_to_look_at(&inheritance, &rank, owned);
         let mut found = Found::default();
-        let doubted = self.look_at(ports, &living, &first, &mut found).await?;
+        let doubted = self.look_at(ports, &rank, &first, &mut found).await?;
         // One partition without a consumer throws doubt on all that its holder has.
         let more: Vec<_> = inheritance
             .iter()
@@ -149,20 +160,20 @@ impl Early {
             .flat_map(|(_, partitions)| partitions.iter().copied())
             .filter(|partition| !first.contains(partition))
             .collect();
-        self.look_at(ports, &living, &more, &mut found).await?;
+        self.look_at(ports, &rank, &more, &mut found).await?;
         Ok(found)
     }
 
     /// What falls to this worker if one of the others dies, by who that is.
     fn inheritance(
         &self,
-        living: &[WorkerRow],
+        rank: &Rank,
         owned: &BTreeSet<PartitionId>,
     ) -> BTreeMap<WorkerId, Vec<PartitionId>> {
         let mut inheritance: BTreeMap<WorkerId, Vec<PartitionId>> = BTreeMap::new();
         for partition in PartitionId::all(self.partitions).filter(|partition| !owned.contains(partition)) {
-            if let Some(owner) = owner_of(partition, living).filter(|owner| **owner != self.me)
-                && heir_of(partition, living, owner) == Some(&self.me)
+            if let Some(owner) = rank.owner_of(partition).filter(|owner| **owner != self.me)
+                && rank.heir_of(partition, owner) == Some(&self.me)
             {
                 inheritance.entry(owner.clone()).or_default().push(partition);
             }
@@ -175,7 +186,7 @@ impl Early {
     fn first_to_look_at(
         &mut self,
         inheritance: &BTreeMap<WorkerId, Vec<PartitionId>>,
-        living: &[WorkerRow],
+        rank: &Rank,
         owned: &BTreeSet<PartitionId>,
     ) -> BTreeSet<PartitionId> {
         self.round = self.round.wrapping_add(1);
@@ -188,7 +199,7 @@ impl Early {
             .copied()
             .filter(|partition| self.unattended.contains_key(partition));
         let missing = PartitionId::all(self.partitions)
-            .filter(|partition| !owned.contains(partition) && owner_of(*partition, living) == Some(&self.me));
+            .filter(|partition| !owned.contains(partition) && rank.owner_of(*partition) == Some(&self.me));
         samples.chain(unattended).chain(missing).collect()
     }
 
@@ -196,7 +207,7 @@ impl Early {
     async fn look_at(
         &mut self,
         ports: &Ports,
-        living: &[WorkerRow],
+        rank: &Rank,
         partitions: impl IntoIterator<Item = &PartitionId>,
         found: &mut Found,
     ) -> Result<BTreeSet<WorkerId>, StoreError> {
@@ -211,10 +222,10 @@ impl Early {
         for (partition, lease) in partitions.into_iter().zip(leases) {
             let Some(lease) = lease else {
                 self.unattended.remove(&partition);
-                found.is_list_old |= owner_of(partition, living).is_some_and(|owner| *owner != self.me);
+                found.is_list_old |= rank.owner_of(partition).is_some_and(|owner| *owner != self.me);
                 continue;
             };
-            if lease.owner != self.me && heir_of(partition, living, &lease.owner) == Some(&self.me) {
+            if lease.owner != self.me && rank.heir_of(partition, &lease.owner) == Some(&self.me) {
                 held.push((partition, lease));
             }
         }
@@ -432,7 +443,7 @@ mod tests {
         let all = list(&["me", "other", "third"]);
         let names = |early: &Early, now| -> Vec<String> {
             let living = early.living(&all, now);
-            living.iter().map(|worker| worker.id.to_string()).collect()
+            living.iter().map(ToString::to_string).collect()
         };
         let mut early = early();
         early.suspect(id("other"), at(0));
@@ -448,14 +459,15 @@ mod tests {
     fn each_look_takes_another_partition_of_each_worker_for_all_of_them() {
         let mut early = early();
         let (all, owned) = (list(&["me", "other", "third"]), BTreeSet::new());
-        let inheritance = early.inheritance(&all, &owned);
+        let rank = early.rank(&all, at(0));
+        let inheritance = early.inheritance(&rank, &owned);
         assert_eq!(inheritance.len(), 2, "{inheritance:?}");
         let missing: Vec<_> = PartitionId::all(16)
-            .filter(|partition| owner_of(*partition, &all) == Some(&early.me))
+            .filter(|partition| rank.owner_of(*partition) == Some(&early.me))
             .collect();
         let mut looked_at = BTreeSet::new();
         for _ in 0..16 {
-            let first = early.first_to_look_at(&inheritance, &all, &owned);
+            let first = early.first_to_look_at(&inheritance, &rank, &owned);
             assert_eq!(first.len(), missing.len() + 2);
             assert!(missing.iter().all(|partition| first.contains(partition)));
             looked_at.extend(first);

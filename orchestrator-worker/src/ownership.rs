@@ -1,7 +1,7 @@
 //! Owns which partitions are this worker's: the list of living workers, the leases, the handovers, the epoch.
 //! Never runs a turn; a stale owner is stopped by the store's fence, not by this.
 //!
-//! Rendezvous hashing says who should own a partition: the living worker that ranks first for it. A worker takes
+//! The living workers divide the partitions among themselves (`rank`). A worker takes
 //! what it should own as soon as it is free, or as soon as its holder is seen to be gone, and hands over what it
 //! should not: it finishes its turns, commits, acknowledges, closes the channel, and only then gives the lease back.
 
@@ -24,7 +24,6 @@ use crate::dispatch::{Event, FencedNotice};
 use crate::early::{Abandoned, Early};
 use crate::era::{Losses, Missing};
 use crate::metrics::{LeaseChange, Metrics};
-use crate::rank::owner_of;
 use crate::rebuild::Rebuild;
 use crate::relay::{Relay, Unsent};
 use crate::settings::Settings;
@@ -214,8 +213,8 @@ impl Ownership {
 
     /// Takes what should be this worker's, and hands over what should not.
     async fn balance(&mut self) {
-        let living = self.early.living(&self.live, self.ports.runtime.now());
-        let wanted = |partition: PartitionId| owner_of(partition, &living) == Some(&self.worker.id);
+        let rank = self.early.rank(&self.live, self.ports.runtime.now());
+        let wanted = |partition: PartitionId| rank.owner_of(partition) == Some(&self.worker.id);
         let unwanted: Vec<_> = self
             .owned
             .keys()

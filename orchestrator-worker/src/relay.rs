@@ -16,7 +16,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use longhaul_shared::codec;
-use longhaul_shared::id::{LeaseToken, MessageId, PartitionId, QueueName};
+use longhaul_shared::id::{FunctionName, LeaseToken, MessageId, PartitionId, QueueName};
 use longhaul_shared::message::{Destination, Publication};
 use longhaul_shared::port::{Monotonic, OutboxPage, PageRequest, Ports, PublishError, Step, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::committer::Committer;
 use crate::era::Missing;
 use crate::mutant::{Broken, is_broken};
-pub(crate) use bundle::Sharing;
-use bundle::{Bundle, bundled};
+use crate::pace::Pace;
+use crate::settings::Settings;
+use bundle::{Bundle, Sharing, bundled};
 use held::Held;
 pub(crate) use held::Unsent;
 
@@ -46,6 +47,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Relay {
     requests: mpsc::UnboundedSender<Request>,
     held: Arc<AtomicUsize>,
+    pace: Arc<Pace>,
 }
 
 enum Request {
@@ -73,11 +75,13 @@ impl Relay {
         ports: Ports,
         missing: Missing,
         committer: Committer,
-        sharing: Sharing,
+        settings: &Settings,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         // Unbounded, but what it can hold is bounded by HELD_MAX and the turns in progress.
         let (requests, inbox) = mpsc::unbounded_channel();
         let held = Arc::new(AtomicUsize::new(0));
+        let sharing = Sharing::new(settings);
+        let pace = Arc::clone(&sharing.pace);
         let relaying = Loop {
             ports,
             missing,
@@ -92,7 +96,7 @@ impl Relay {
             searching: FuturesUnordered::new(),
             delay: Duration::ZERO,
         };
-        (Self { requests, held }, relaying.run())
+        (Self { requests, held, pace }, relaying.run())
     }
 
     /// Publishes what a commit has put into the outbox of a partition held under this token.
@@ -147,6 +151,11 @@ impl Relay {
         let (tell, oldest) = oneshot::channel();
         self.request(Request::Oldest(tell));
         oldest.await.ok().flatten()
+    }
+
+    /// A run of an activity took so long, by its result.
+    pub(crate) fn ran(&self, activity: &FunctionName, took: Duration) {
+        self.pace.ran(activity, took);
     }
 
     /// Whether the broker takes so little that no more work should be begun.

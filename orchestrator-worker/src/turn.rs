@@ -30,7 +30,6 @@ use crate::gather::{Input, Work};
 use crate::leftovers::{drop_timers, forget_inputs_of_the_gone, park_strays};
 use crate::metrics::{Metrics, TurnOutcome};
 use crate::mutant::{Broken, is_broken};
-use crate::pace::Pace;
 use crate::read::{Unreadable, load, scheduled_events};
 use crate::relay::{Relay, Unsent};
 use crate::replay::Replays;
@@ -59,8 +58,6 @@ pub(crate) struct Host {
     pub(crate) replays: Replays,
     /// Who may run beside whom.
     pub(crate) company: Company,
-    /// How long activities run.
-    pub(crate) pace: Arc<Pace>,
 }
 
 /// The end of a turn.
@@ -247,7 +244,7 @@ async fn attempt(
     }
     host.metrics.duplicates_dropped(admitted.dropped);
     for (activity, took) in &admitted.ran {
-        host.pace.ran(activity, *took);
+        host.relay.ran(activity, *took);
     }
     if !admitted.strays.is_empty() {
         if was_warm {

@@ -19,8 +19,7 @@ use crate::intake::Intake;
 use crate::local_executor::{LocalExecutor, Threads};
 use crate::metrics::Metrics;
 use crate::ownership::Ownership;
-use crate::pace::Pace;
-use crate::relay::{Relay, Sharing};
+use crate::relay::Relay;
 use crate::replay::Replays;
 use crate::sampler::Sampler;
 use crate::settings::Settings;
@@ -143,13 +142,7 @@ impl OrchestratorWorker {
 
         let (committer, committing) =
             Committer::new(ports.clone(), Arc::clone(&metrics), settings.forget_after);
-        let pace = Arc::new(Pace::new(u32::from(settings.quick_after_runs)));
-        let sharing = Sharing {
-            pace: Arc::clone(&pace),
-            items_max: usize::from(settings.work_items_max),
-            work_max: settings.work_per_message,
-        };
-        let (relay, relaying) = Relay::new(ports.clone(), missing.clone(), committer.clone(), sharing);
+        let (relay, relaying) = Relay::new(ports.clone(), missing.clone(), committer.clone(), &settings);
         let looking = eras.run(Arc::clone(&clock), settings.lease_renew);
         let looking = runtime.spawn("losses", Box::pin(looking));
         let committing = runtime.spawn("committer", Box::pin(committing));
@@ -171,7 +164,6 @@ impl OrchestratorWorker {
         let (events, event_source) = mpsc::channel(dispatch::EVENTS_MAX);
         let (fenced, fenced_source) = mpsc::unbounded_channel();
         let host = Arc::new(Host {
-            pace,
             ports: ports.clone(),
             executor,
             committer: committer.clone(),

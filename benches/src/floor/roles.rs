@@ -24,8 +24,9 @@ use longhaul_telemetry::prometheus::core::Collector;
 use longhaul_telemetry::prometheus::process_collector::ProcessCollector;
 
 use super::batcher::Batcher;
+use super::part::{Plan, READY, Traffic};
+use super::sequence;
 use super::wire::Wire;
-use super::{Plan, READY, Traffic, sequence};
 use crate::figures::{Figures, Window};
 
 const PARTITIONS: u16 = limits::PARTITIONS_DEFAULT;

@@ -10,6 +10,7 @@ use longhaul_shared::message::{Destination, Publication};
 use longhaul_shared::{codec, limits};
 
 use crate::pace::Pace;
+use crate::settings::Settings;
 
 /// Messages that travel as one.
 pub(super) struct Bundle {
@@ -29,12 +30,12 @@ struct Open {
 
 /// Which work items share a message.
 #[derive(Clone)]
-pub(crate) struct Sharing {
-    pub(crate) pace: Arc<Pace>,
+pub(super) struct Sharing {
+    pub(super) pace: Arc<Pace>,
     /// Most that do.
-    pub(crate) items_max: usize,
+    items_max: usize,
     /// How long their runs take at most, one after the other.
-    pub(crate) work_max: Duration,
+    work_max: Duration,
 }
 
 /// Cuts a batch into what travels as one.
@@ -74,6 +75,15 @@ pub(super) fn bundled<'a>(batch: impl Iterator<Item = &'a Publication>, sharing:
 }
 
 impl Sharing {
+    /// As the settings say; nothing is known of any activity yet.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            pace: Arc::new(Pace::new(u32::from(settings.quick_after_runs))),
+            items_max: usize::from(settings.work_items_max),
+            work_max: settings.work_per_message,
+        }
+    }
+
     /// How long the run of a work item takes; of what nothing is known, more than may share a message.
     fn work(&self, message: &Publication) -> Duration {
         let pace = || {
