@@ -12,6 +12,7 @@
     reason = "a command line program that measures time"
 )]
 
+mod engine;
 mod figures;
 mod fleet;
 mod floor;
@@ -62,7 +63,12 @@ fn main() -> anyhow::Result<ExitCode> {
 fn drive(effort: &plan::Effort) -> anyhow::Result<()> {
     let before = report::Conditions::now()?;
     let measured = plan::measure(effort)?;
-    let text = report::write(effort, &before, &measured, metering::cost_of_record()?);
+    let alone = report::Alone {
+        replays: engine::replays()?,
+        turns: engine::turns()?,
+        record: metering::cost_of_record()?,
+    };
+    let text = report::write(effort, &before, &measured, &alone);
     println!("{text}");
     if !effort.only.is_empty() {
         return Ok(());

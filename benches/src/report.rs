@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::engine::Taken;
 use crate::plan::{Effort, Measured};
 use crate::workload::Workload;
 
@@ -33,7 +34,14 @@ fn said(program: &str, arguments: &[&str]) -> String {
     text.unwrap_or_default()
 }
 
-pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], record: Duration) -> String {
+/// What was measured within this process.
+pub(crate) struct Alone {
+    pub(crate) replays: Vec<Taken>,
+    pub(crate) turns: Vec<Taken>,
+    pub(crate) record: Duration,
+}
+
+pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], alone: &Alone) -> String {
     let mut text = String::from(
         "# Performance\n\nWritten by `cargo xtask bench`: do not edit. Load, workers, RabbitMQ and Redis share the cores of one machine, and \
          nothing is switched off for a figure: Redis syncs every write (`appendfsync always`), messages are persistent and confirmed, the embedded store \
@@ -75,6 +83,27 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
         text.push('\n');
     }
     against_the_floor(&mut text, measured);
+    engine(&mut text, alone);
+    metrics(&mut text, measured, alone.record);
+    text
+}
+
+fn engine(text: &mut String, alone: &Alone) {
+    text.push_str(
+        "## The engine by itself\n\nAn orchestration that calls one activity after the other. A replay brings a new \
+         session to the end of its history, without reading that from a store; a turn feeds one more result to a \
+         session that is warm.\n\n| | events | took, µs |\n|---|---|---|\n",
+    );
+    let replays = alone.replays.iter().map(|taken| ("replay", taken));
+    let turns = alone.turns.iter().map(|taken| ("a turn behind", taken));
+    for (what, taken) in replays.chain(turns) {
+        let micros = taken.took.as_secs_f64() * 1e6;
+        let _in_memory = writeln!(text, "| {what} | {} | {micros:.1} |", taken.events);
+    }
+    text.push('\n');
+}
+
+fn metrics(text: &mut String, measured: &[Measured], record: Duration) {
     text.push_str("## What metrics cost\n\n");
     let nanos = record.as_nanos() as f64;
     let _in_memory = writeln!(
@@ -92,7 +121,6 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], rec
             );
         }
     }
-    text
 }
 
 /// What the engine adds to what the servers ask of anybody.

@@ -53,3 +53,7 @@ pub use worker::{OrchestratorWorker, WorkerError};
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub use intake::check_intake;
+
+#[cfg(feature = "guard")]
+#[doc(hidden)]
+pub mod guard;

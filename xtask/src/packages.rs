@@ -20,7 +20,7 @@ struct Needed {
     url_variable: Option<&'static str>,
 }
 
-const NEEDED: [Needed; 3] = [
+const NEEDED: [Needed; 4] = [
     Needed {
         program: "redis-server",
         package: "redis-server",
@@ -39,6 +39,14 @@ const NEEDED: [Needed; 3] = [
         ],
         program_variable: "LONGHAUL_TEST_RABBITMQ_SERVER",
         url_variable: Some("LONGHAUL_TEST_AMQP_URL"),
+    },
+    // Instructions are counted with it.
+    Needed {
+        program: "valgrind",
+        package: "valgrind",
+        also: &["/usr/bin", "/usr/local/bin"],
+        program_variable: "LONGHAUL_TEST_VALGRIND",
+        url_variable: None,
     },
     // The rules of Prometheus are checked with its own program.
     Needed {
