@@ -128,7 +128,7 @@ fn against_the_floor(text: &mut String, measured: &[Measured]) {
     text.push_str(
         "## Against the floor\n\nThe floor is the same sequence on the same scripts, queues and messages without an engine \
          (`benches/src/floor.rs`), in processes of its own. With up to 64 items a message it shows what batching could \
-         give; the product sends work items one by one, and results for one partition together.\n\n\
+         give; the product lets quick work items, and results for one partition, share a message where they are there together.\n\n\
          | | at once | of the floor's rate | p50 of its p50 | commits for one | messages for one | the floor's |\n\
          |---|---|---|---|---|---|---|\n",
     );
