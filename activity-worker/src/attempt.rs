@@ -13,7 +13,7 @@ use longhaul_shared::codec::BodyError;
 use longhaul_shared::id::QueueName;
 use longhaul_shared::message::{Destination, Envelope, Incoming, TaskResult, WorkItem};
 use longhaul_shared::parked::ParkedMessage;
-use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Receipt, Step};
+use longhaul_shared::port::{Acker, Delays, Delivery, Ports, Receipt, Step, within};
 use longhaul_shared::{code, codec, limits};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -26,6 +26,8 @@ use crate::run::{Ran, run};
 use crate::suspect::{Suspects, Vetted};
 use crate::trace::{self, attempt_span};
 
+/// How long a work item waits here for a slot, at the cost of whoever else is free.
+const SLOT_WAIT: Duration = Duration::from_secs(1);
 /// Delays between attempts to send a work item again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -71,14 +73,17 @@ pub(crate) fn receive(delivery: &Delivery, acker: &Arc<dyn Acker>) -> Result<Vec
     Ok(received.collect())
 }
 
-/// Deals with one work item of a task queue, once one of the queue's slots is free.
+/// Deals with one work item of a task queue, once one of the queue's slots is free. If none is for a while, others may
+/// have one: the item is sent to them by itself.
 ///
 /// # Cancel safety
 /// Dropping the future abandons the activity at its next await; the delivery comes again.
 pub(crate) async fn attempt(host: Arc<Host>, queue: QueueName, received: Received, slots: Arc<Semaphore>) {
-    // Never closed; and the delivery comes again if it is.
-    let Ok(_permit) = slots.acquire().await else {
-        return;
+    let _permit = match within(&host.ports.runtime, SLOT_WAIT, slots.acquire()).await {
+        Ok(Ok(permit)) => permit,
+        // Never closed; and the delivery comes again if it is.
+        Ok(Err(_)) => return,
+        Err(_) => return pass_on(&host, received).await,
     };
     let _slot = host.metrics.takes_slot();
     let Received {
@@ -218,14 +223,38 @@ const fn outcome_of(ran: &Ran) -> Outcome {
 }
 
 /// Sends the work item once more, to whoever is free: a delivery that is held for another run would be held for too
-/// long. A crash before the acknowledgement leaves two copies, as any fault may.
+/// long.
 async fn begin_again(host: &Host, item: &WorkItem) {
     let again = WorkItem {
         overran: item.overran.saturating_add(1),
         resent: false,
         ..item.clone()
     };
-    let message = codec::work_message(&again, item.scheduled);
+    send(host, &again).await;
+}
+
+/// Sends a work item that was not begun to whoever is free, so that the message that it came in is not held for the
+/// runs of others.
+async fn pass_on(host: &Host, received: Received) {
+    let Received {
+        item,
+        redelivered,
+        receipt,
+        ..
+    } = received;
+    let by_itself = WorkItem {
+        // Whoever had it before may have begun it.
+        resent: item.resent || redelivered,
+        ..item
+    };
+    send(host, &by_itself).await;
+    receipt.settle();
+}
+
+/// Publishes a work item until that is confirmed. A crash before the acknowledgement of what it came in leaves two
+/// copies, as any fault may.
+async fn send(host: &Host, item: &WorkItem) {
+    let message = codec::work_message(item, item.scheduled);
     let mut delays = Delays::new(RETRY_FIRST, RETRY_MAX);
     loop {
         let outcome = host.ports.broker.publish(vec![message.clone()]).await;
@@ -254,6 +283,7 @@ async fn set_aside(host: &Host, item: &WorkItem, message: Incoming, code: Code, 
     let message = Incoming {
         // Of the task, if it did not come alone.
         message_id: Some(item.message_id().to_string()),
+        trace: item.trace.clone(),
         body: codec::encode(&fresh),
         ..message
     };

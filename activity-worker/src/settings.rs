@@ -10,8 +10,8 @@ use longhaul_shared::id::QueueName;
 pub struct Settings {
     /// The task queues it serves.
     pub queues: Vec<QueueName>,
-    /// Activities of one queue that run at once. Also what it may hold unacknowledged: nothing is fetched that
-    /// cannot run at once, so other workers get it.
+    /// Activities of one queue that run at once. Also how many messages it may hold unacknowledged; a work item that
+    /// finds no free slot for a second is sent on, so that other workers get it.
     pub concurrency: u16,
     /// How long one run may take that has no timeout of its own: then it is given up and begun again. Half of
     /// RabbitMQ's `consumer_timeout` of 30 minutes, after which the broker would give the item to somebody else.

@@ -1,5 +1,5 @@
 //! Owns the worker as a whole: a loop a task queue, and how they stop.
-//! Never fetches more than can run at once.
+//! Never runs more at once than it has slots for, and never fetches more messages than that.
 
 use std::sync::Arc;
 use std::time::Duration;

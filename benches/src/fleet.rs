@@ -13,8 +13,8 @@ use crate::metering::records;
 use crate::place::Place;
 
 /// What `servers` hands over.
-const REDIS: &str = "LONGHAUL_TEST_REDIS_URL";
-const AMQP: &str = "LONGHAUL_TEST_AMQP_URL";
+pub(crate) const REDIS: &str = "LONGHAUL_TEST_REDIS_URL";
+pub(crate) const AMQP: &str = "LONGHAUL_TEST_AMQP_URL";
 /// Longest wait for a worker to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -23,13 +23,16 @@ const WORKERS: [(&str, &str); 2] = [
     ("activity-worker", "activity"),
 ];
 
+/// Where a server is that `servers` has started.
+pub(crate) fn server_url(variable: &str) -> anyhow::Result<String> {
+    std::env::var(variable).with_context(|| format!("{variable} is not set: cargo xtask bench"))
+}
+
 /// A hub on the servers with queues of this type, as environment variables of all its programs.
 pub(crate) fn settings(hub: &str, queue_type: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let url =
-        |name: &str| std::env::var(name).with_context(|| format!("{name} is not set: cargo xtask bench"));
     Ok(vec![
-        ("LONGHAUL_REDIS__URL".to_owned(), url(REDIS)?),
-        ("LONGHAUL_AMQP__URL".to_owned(), url(AMQP)?),
+        ("LONGHAUL_REDIS__URL".to_owned(), server_url(REDIS)?),
+        ("LONGHAUL_AMQP__URL".to_owned(), server_url(AMQP)?),
         ("LONGHAUL_HUB__NAME".to_owned(), hub.to_owned()),
         ("LONGHAUL_HUB__QUEUE_TYPE".to_owned(), queue_type.to_owned()),
     ])

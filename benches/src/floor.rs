@@ -1,5 +1,6 @@
-//! Owns the floor: the same three activities without an engine, as the least that any engine costs on these servers
-//! under these promises. Never replays, decides or looks anything up: every answer is known beforehand.
+//! Owns the floor: the same three activities without an engine, so that what the servers cost under these promises is told
+//! from what the engine adds. Never replays, decides or looks anything up: every answer is known beforehand. Who lets more
+//! items share a message than it does may be faster.
 //!
 //! An orchestrator, an activity worker and a load, each a process of its own, call the scripts of the Redis adapter and
 //! send the product's own messages on plain lapin channels: a start, a load and four commits in the store, a wake-up,

@@ -1,5 +1,5 @@
-//! `cargo xtask bench [--quick]`: how fast Longhaul is on this machine, written into `docs/performance.md`;
-//! with `--only TEXT` some of it, written nowhere.
+//! `cargo xtask bench [--quick] [--peers]`: how fast Longhaul is on this machine, and with `--peers` how fast others are
+//! beside it, written into `docs/performance.md`; with `--only TEXT` some of it, written nowhere.
 //! Never part of what Longhaul ships, and never switches durability off: the servers sync every write.
 //!
 //! The driver starts workers and loads as processes of their own; `load` is what such a load runs.
@@ -18,6 +18,7 @@ mod fleet;
 mod floor;
 mod load;
 mod metering;
+mod peers;
 mod place;
 mod plan;
 mod report;
@@ -47,13 +48,12 @@ fn main() -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(floor::run(plan))?;
         }
-        [] => drive(&plan::FULL)?,
-        ["--quick"] => drive(&plan::QUICK)?,
-        ["--only", only] => drive(&plan::FULL.only(only))?,
-        ["--quick", "--only", only] => drive(&plan::QUICK.only(only))?,
-        _ => {
-            eprintln!("usage: bench [--quick] [--only TEXT]");
-            return Ok(ExitCode::from(2));
+        options => {
+            let Some(effort) = plan::Effort::from_options(options) else {
+                eprintln!("usage: bench [--quick] [--peers] [--only TEXT]");
+                return Ok(ExitCode::from(2));
+            };
+            drive(&effort)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::figures::{Figures, median};
-use crate::fleet::{Fleet, Spent, load, settings};
+use crate::fleet::{AMQP, Fleet, REDIS, Spent, load, server_url, settings};
 use crate::floor::{self, Floor};
 use crate::load::Plan;
+use crate::peers::{Celery, Python};
 use crate::place::Place;
 use crate::workload::Workload;
 
@@ -15,6 +16,8 @@ use crate::workload::Workload;
 pub(crate) struct Effort {
     /// Only measurements are taken whose name contains this.
     pub(crate) only: String,
+    /// Whether others are measured, too.
+    has_peers: bool,
     pub(crate) name: &'static str,
     pub(crate) runs: usize,
     pub(crate) warm_up: Duration,
@@ -25,6 +28,7 @@ pub(crate) struct Effort {
 
 pub(crate) const FULL: Effort = Effort {
     only: String::new(),
+    has_peers: false,
     name: "full",
     runs: 3,
     warm_up: Duration::from_secs(2),
@@ -35,6 +39,7 @@ pub(crate) const FULL: Effort = Effort {
 
 pub(crate) const QUICK: Effort = Effort {
     only: String::new(),
+    has_peers: false,
     name: "quick",
     runs: 1,
     warm_up: Duration::from_secs(1),
@@ -44,7 +49,11 @@ pub(crate) const QUICK: Effort = Effort {
 };
 
 /// How many items share a message of the floor at most: none, and as many as pays.
-const FLOORS: [(usize, &str); 2] = [(1, "floor"), (64, "floor, up to 64 items a message")];
+pub(crate) const FLOORS: [(usize, &str); 2] = [(1, "floor"), (64, "floor, up to 64 items a message")];
+
+/// What the others are called.
+const CELERY: &str = "Celery";
+const DBOS: &str = "DBOS, SQLite, in one process";
 
 /// The first ports that the workers of a row show their metrics on.
 const PORT: u16 = 19_470;
@@ -83,16 +92,56 @@ pub(crate) fn measure(effort: &Effort) -> anyhow::Result<Vec<Measured>> {
         measured.extend(fleet(effort, row, port)?);
     }
     measured.extend(embedded(effort)?);
+    if effort.has_peers {
+        measured.extend(peers(effort)?);
+    }
+    Ok(measured)
+}
+
+/// Others, by the same clock.
+fn peers(effort: &Effort) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    let python = Python::ready()?;
+    let servers = [REDIS, AMQP].map(server_url);
+    let [redis, amqp] = servers;
+    let celery = Celery::start(&python, &amqp?, &redis?)?;
+    let (warm_up, measure) = (effort.warm_up, effort.measure);
+    for (workload, at_once) in workloads(effort, CELERY) {
+        let (kind, size) = match workload {
+            Workload::Hello => ("hello", at_once),
+            Workload::FanOut(width) => ("fan_out", usize::try_from(width)?),
+            Workload::Inline => continue,
+        };
+        let runs = (0..effort.runs).map(|_| celery.load(kind, size, warm_up, measure));
+        let runs = runs.collect::<anyhow::Result<_>>()?;
+        measured.push(told(CELERY.to_owned(), workload, at_once, runs, None));
+    }
+    drop(celery);
+    for (workload, at_once) in workloads(effort, DBOS) {
+        if workload == Workload::Inline {
+            let runs = (0..effort.runs).map(|_| python.dbos(at_once, warm_up, measure));
+            let runs = runs.collect::<anyhow::Result<_>>()?;
+            measured.push(told(DBOS.to_owned(), workload, at_once, runs, None));
+        }
+    }
     Ok(measured)
 }
 
 impl Effort {
-    /// The same, but only what is named so.
-    pub(crate) fn only(&self, only: &str) -> Self {
-        Self {
-            only: only.to_owned(),
-            ..self.clone()
+    /// What is asked for on the command line; `None` if that cannot be made out.
+    pub(crate) fn from_options(options: &[&str]) -> Option<Self> {
+        let is_quick = options.contains(&"--quick");
+        let mut effort = if is_quick { QUICK } else { FULL };
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            match *option {
+                "--quick" => {}
+                "--peers" => effort.has_peers = true,
+                "--only" => effort.only = (*options.next()?).to_owned(),
+                _ => return None,
+            }
         }
+        Some(effort)
     }
 
     fn wants(&self, row: &str, workload: Workload, at_once: usize) -> bool {

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::engine::Taken;
-use crate::plan::{Effort, Measured};
+use crate::fleet::Spent;
+use crate::plan::{Effort, FLOORS, Measured};
 use crate::workload::Workload;
 
 /// What a measurement was taken on.
@@ -61,19 +62,24 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], alo
     for (title, is_of) in SECTIONS {
         let _in_memory = writeln!(
             text,
-            "## {title}\n\n| | at once | instances a second | p50, ms | p99, ms | processor time of the workers for one, ms |\n|---|---|---|---|---|---|"
+            "## {title}\n\n| | at once | instances a second | p50, ms | p99, ms | workers' processor time for one, ms | their commits | their messages |\n|---|---|---|---|---|---|---|---|"
         );
         for one in measured.iter().filter(|one| is_of(one.workload)) {
             let what = match one.workload {
                 Workload::FanOut(width) => format!("{}, {width} wide", one.row),
                 _ => one.row.clone(),
             };
-            let cpu = one.spent.map(|spent| format!("{:.2}", spent.cpu * 1_000.0));
-            let cpu = cpu.unwrap_or_else(|| "–".to_owned());
+            let spent = |of: fn(&Spent) -> f64| {
+                one.spent
+                    .as_ref()
+                    .map_or_else(|| "–".to_owned(), |spent| format!("{:.2}", of(spent)))
+            };
+            let cpu = spent(|spent| spent.cpu * 1_000.0);
+            let (commits, messages) = (spent(|spent| spent.commits), spent(|spent| spent.messages));
             let figures = &one.figures;
             let _in_memory = writeln!(
                 text,
-                "| {what} | {} | {:.0} | {:.2} | {:.2} | {cpu} |",
+                "| {what} | {} | {:.0} | {:.2} | {:.2} | {cpu} | {commits} | {messages} |",
                 one.at_once,
                 figures.rate(),
                 figures.p50,
@@ -127,33 +133,39 @@ fn metrics(text: &mut String, measured: &[Measured], record: Duration) {
 fn against_the_floor(text: &mut String, measured: &[Measured]) {
     text.push_str(
         "## Against the floor\n\nThe floor is the same sequence on the same scripts, queues and messages without an engine \
-         (`benches/src/floor.rs`), in processes of its own. With up to 64 items a message it shows what batching could \
-         give; the product lets quick work items, and results for one partition, share a message where they are there together.\n\n\
-         | | at once | of the floor's rate | p50 of its p50 | commits for one | messages for one | the floor's |\n\
-         |---|---|---|---|---|---|---|\n",
+         (`benches/src/floor.rs`), in processes of its own: with one item a message, results too, and with up to 64 of \
+         both. The product lets quick work items, and results for one partition, share a message where they are there \
+         together.\n\n| | at once | of the floor's rate | p50 of its p50 | of the sharing floor's rate | p50 of its p50 | commits for \
+         one | of the floor | messages for one | of the floor |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for one in measured.iter().filter(|one| one.workload == Workload::Hello) {
-        let is_its_floor = |other: &&Measured| {
-            let name = other.row.strip_suffix(": floor");
-            name == Some(one.row.as_str()) && other.at_once == one.at_once
+        let floor = |suffix: &str| {
+            let is_its = |other: &&Measured| {
+                other.row.strip_suffix(suffix) == Some(one.row.as_str()) && other.at_once == one.at_once
+            };
+            measured.iter().find(is_its)
         };
-        let floor = measured.iter().find(is_its_floor);
-        if let (Some(floor), Some(spent)) = (floor, one.spent)
-            && let Some(least) = floor.spent
-        {
-            let _in_memory = writeln!(
-                text,
-                "| {} | {} | {:.0} % | {:.2} | {:.2} | {:.2} | {:.2} and {:.2} |",
-                one.row,
-                one.at_once,
-                one.figures.rate() / floor.figures.rate() * 100.0,
-                one.figures.p50 / floor.figures.p50,
-                spent.commits,
-                spent.messages,
-                least.commits,
-                least.messages
-            );
-        }
+        let floors = FLOORS.map(|(_, name)| floor(&format!(": {name}")));
+        let (Some(spent), [Some(alone), Some(sharing)]) = (one.spent, floors) else {
+            continue;
+        };
+        let rate = |floor: &Measured| one.figures.rate() / floor.figures.rate() * 100.0;
+        let p50 = |floor: &Measured| one.figures.p50 / floor.figures.p50;
+        let least = alone.spent.unwrap_or_default();
+        let _in_memory = writeln!(
+            text,
+            "| {} | {} | {:.0} % | {:.2} | {:.0} % | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            one.row,
+            one.at_once,
+            rate(alone),
+            p50(alone),
+            rate(sharing),
+            p50(sharing),
+            spent.commits,
+            least.commits,
+            spent.messages,
+            least.messages
+        );
     }
     text.push('\n');
 }

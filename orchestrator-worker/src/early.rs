@@ -34,8 +34,12 @@ pub(crate) struct Early {
     connection: Option<(u64, Monotonic)>,
     /// Leases that were seen without a consumer once.
     unattended: BTreeMap<PartitionId, Sighting>,
-    /// Who should own what, of those that lived when it was last asked for.
+    /// Who should own what, of those that are on the list and not known to be gone.
     rank: Arc<Rank>,
+    /// The same, of all that are on the list, and since when it is so.
+    listed: (Arc<Rank>, Monotonic),
+    /// For how long that must have been so before anything is handed over.
+    settled_after: Duration,
     /// Workers that are left out, and until when.
     suspects: BTreeMap<WorkerId, Monotonic>,
     /// How often was looked: which of a worker's partitions stands for all of them.
@@ -55,6 +59,30 @@ pub(crate) struct Abandoned {
     pub(crate) holder: WorkerId,
     /// The token under which it is held; absent when the lease has expired.
     pub(crate) early: Option<LeaseToken>,
+}
+
+/// Which partitions this worker should own.
+///
+/// Shares are even, so that somebody's leaving moves partitions of others, too, and not everybody learns of it at the
+/// same time. What is taken is decided by who seems to live. Given up is only what would go to another in the eyes of
+/// all: by the whole list, suspects included, once everybody has had the time to read it.
+pub(crate) struct Division {
+    me: WorkerId,
+    rank: Arc<Rank>,
+    listed: Arc<Rank>,
+    is_settled: bool,
+}
+
+impl Division {
+    /// Whether this worker should take a partition.
+    pub(crate) fn takes(&self, partition: PartitionId) -> bool {
+        self.rank.owner_of(partition) == Some(&self.me)
+    }
+
+    /// Whether it should hand a partition over that it has.
+    pub(crate) fn gives_up(&self, partition: PartitionId) -> bool {
+        self.is_settled && !self.takes(partition) && self.listed.owner_of(partition) != Some(&self.me)
+    }
 }
 
 /// What one look has found.
@@ -90,6 +118,8 @@ impl Early {
         Self {
             me,
             rank: Arc::new(Rank::of(partitions, Vec::new())),
+            listed: (Arc::new(Rank::of(partitions, Vec::new())), Monotonic::default()),
+            settled_after: settings.lease_renew,
             partitions,
             connected_for: settings.early_connected,
             looks_apart: settings.early_looks,
@@ -109,12 +139,27 @@ impl Early {
     }
 
     /// Who should own what, of those of the list who are not known to be gone.
-    pub(crate) fn rank(&mut self, list: &[WorkerRow], now: Monotonic) -> Arc<Rank> {
+    fn rank(&mut self, list: &[WorkerRow], now: Monotonic) -> Arc<Rank> {
         let living = self.living(list, now);
         if !self.rank.is_of(&living) {
             self.rank = Arc::new(Rank::of(self.partitions, living));
         }
         Arc::clone(&self.rank)
+    }
+
+    /// What this worker should take, and what it should give up.
+    pub(crate) fn division(&mut self, list: &[WorkerRow], now: Monotonic) -> Division {
+        let all: Vec<_> = list.iter().map(|worker| worker.id.clone()).collect();
+        if !self.listed.0.is_of(&all) {
+            self.listed = (Arc::new(Rank::of(self.partitions, all)), now);
+        }
+        let (listed, since) = &self.listed;
+        Division {
+            me: self.me.clone(),
+            listed: Arc::clone(listed),
+            is_settled: now.since(*since) >= self.settled_after,
+            rank: self.rank(list, now),
+        }
     }
 
     /// A partition of this worker was taken: it is left out until its entry on the list expires. If it lives after
@@ -453,6 +498,48 @@ mod tests {
         assert_eq!(names(&early, at(10_000)), ["me", "other", "third"]);
         early.listed(&list(&["me", "third"]));
         assert_eq!(names(&early, at(0)), ["me", "other", "third"], "forgotten");
+    }
+
+    #[test]
+    fn a_suspicion_of_one_worker_alone_makes_nobody_give_up_what_is_not_the_suspects() {
+        let all = list(&["me", "other", "third", "fourth"]);
+        let mut early = early();
+        let settled = at(60_000);
+        drop(early.division(&all, at(0)));
+        let before = early.division(&all, settled);
+        early.suspect(id("other"), settled);
+        let suspecting = early.division(&all, settled);
+        let mine = |division: &Division| -> BTreeSet<PartitionId> {
+            PartitionId::all(16)
+                .filter(|partition| division.takes(*partition))
+                .collect()
+        };
+        let (mine_before, mine_now) = (mine(&before), mine(&suspecting));
+        assert_eq!(mine_before.len(), 4);
+        assert!((5..=6).contains(&mine_now.len()), "a third of all: {mine_now:?}");
+        for partition in mine_before.union(&mine_now) {
+            assert!(!suspecting.gives_up(*partition), "{partition}");
+        }
+        let others = PartitionId::all(16)
+            .find(|partition| !mine_now.contains(partition) && !mine_before.contains(partition));
+        assert!(
+            suspecting.gives_up(others.unwrap()),
+            "it was taken from a suspect who lives"
+        );
+    }
+
+    #[test]
+    fn nothing_is_given_up_before_everybody_has_read_the_list() {
+        let mut early = early();
+        drop(early.division(&list(&["me"]), at(0)));
+        let all = list(&["me", "other"]);
+        let mut gives_up = |now| {
+            let division = early.division(&all, at(now));
+            PartitionId::all(16)
+                .filter(|partition| division.gives_up(*partition))
+                .count()
+        };
+        assert_eq!([10_000, 12_999, 13_000].map(&mut gives_up), [0, 0, 8]);
     }
 
     #[test]

@@ -213,16 +213,11 @@ impl Ownership {
 
     /// Takes what should be this worker's, and hands over what should not.
     async fn balance(&mut self) {
-        let rank = self.early.rank(&self.live, self.ports.runtime.now());
-        let wanted = |partition: PartitionId| rank.owner_of(partition) == Some(&self.worker.id);
-        let unwanted: Vec<_> = self
-            .owned
-            .keys()
-            .copied()
-            .filter(|partition| !wanted(*partition))
-            .collect();
+        let division = self.early.division(&self.live, self.ports.runtime.now());
+        let owned = self.owned.keys().copied();
+        let unwanted: Vec<_> = owned.filter(|partition| division.gives_up(*partition)).collect();
         let missing: Vec<_> = PartitionId::all(self.partitions)
-            .filter(|partition| wanted(*partition) && !self.owned.contains_key(partition))
+            .filter(|partition| division.takes(*partition) && !self.owned.contains_key(partition))
             .collect();
         if !unwanted.is_empty() {
             self.hand_over(unwanted).await;

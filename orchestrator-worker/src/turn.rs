@@ -243,9 +243,6 @@ async fn attempt(
         }
     }
     host.metrics.duplicates_dropped(admitted.dropped);
-    for (activity, took) in &admitted.ran {
-        host.relay.ran(activity, *took);
-    }
     if !admitted.strays.is_empty() {
         if was_warm {
             return Ok(Attempt::Stale);
@@ -268,8 +265,9 @@ async fn go_on(
     tenure: &Tenure,
     turned: &mut Turned,
     mut session: Session,
-    admitted: Admitted,
+    mut admitted: Admitted,
 ) -> Result<Attempt, Halted> {
+    let ran = std::mem::take(&mut admitted.ran);
     // 3. Execute: the author's code sees the new events and says what it wants. A crash here leaves no trace.
     let events = opening(&session, &admitted);
     let needs_code = admitted.terminate.is_none() && (!events.is_empty() || !admitted.run_inline.is_empty());
@@ -324,6 +322,9 @@ async fn go_on(
         }
     }
     session.times_blocked = 0;
+    for (activity, took) in ran {
+        host.relay.ran(&activity, took);
+    }
 
     // 7. The caller acknowledges the inputs, and runs the inline steps that history now knows.
     if !session.status.is_terminal() {

@@ -192,14 +192,16 @@ pub fn shared_work_message(first: Publication, others: &[Publication]) -> Public
     }
 }
 
-/// The activity that the work item in a body asks for, as far as it can be read.
+/// The activity that the work item in a body asks for; `None` if it cannot be read, or a newer version wrote it.
 #[must_use]
 pub fn activity_of(body: &[u8]) -> Option<FunctionName> {
     #[derive(Deserialize)]
     struct Named {
+        v: u16,
         n: FunctionName,
     }
-    decode::<Named>(WORK_ITEM, body).ok().map(|named| named.n)
+    let named: Named = decode(WORK_ITEM, body).ok()?;
+    (named.v <= BODY_VERSION).then_some(named.n)
 }
 
 /// A message of the outbox that somebody may have published before: if it carries a work item, that says so.

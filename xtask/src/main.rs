@@ -29,8 +29,8 @@ usage: cargo xtask COMMAND
   upgrade-test [REF]          workers of another version (HEAD~1) and of today replace each other under load
   compose-test                the fleet of docker-compose.yml, scaled and hurt under load; exits with 3 if no Docker
                               Engine answers
-  bench [--quick]             how fast Longhaul is on this machine, written into docs/performance.md; with --only TEXT
-                              some of it, written nowhere
+  bench [--quick] [--peers]   how fast Longhaul is on this machine, with --peers also others that Python has, written into
+                              docs/performance.md; with --only TEXT some of it, written nowhere
   verify                      test, then the slow tier";
 
 /// Nothing was tested, because this machine has not what it takes.

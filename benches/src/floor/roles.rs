@@ -35,6 +35,8 @@ const CONTROL_PREFETCH: u16 = 512;
 const WORK_PREFETCH: u16 = 64;
 /// Longer than anything is measured: nobody renews.
 const LEASE_TTL: Duration = Duration::from_secs(600);
+/// Most messages carried out of the outbox by one commit, as by the product's.
+const REMOVED_MAX: usize = 256;
 const WAIT: Duration = Duration::from_secs(30);
 
 async fn connect(plan: &Plan) -> anyhow::Result<(Opened, Wire)> {
@@ -93,7 +95,7 @@ fn processor_time() -> anyhow::Result<f64> {
     Ok(sample.get_counter().get_value())
 }
 
-/// One item is the product's own message; several have no form there, and travel as a list.
+/// One item is the product's own message, several are a list, as there.
 fn work_message(first: &WorkItem, others: &[WorkItem]) -> Publication {
     let message = codec::work_message(first, first.scheduled);
     if others.is_empty() {
@@ -199,6 +201,13 @@ impl Owner {
         Ok(confirmed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What the next commit of a partition carries out of the outbox.
+    fn to_remove(&self, partition: PartitionId) -> anyhow::Result<Vec<MessageId>> {
+        let mut confirmed = self.confirmed_of(partition)?;
+        let count = confirmed.len().min(REMOVED_MAX);
+        Ok(confirmed.drain(..count).collect())
+    }
+
     /// Commits; what is to be published then.
     async fn turn(&self, envelope: Envelope) -> anyhow::Result<Option<(PartitionId, Publication)>> {
         let store = &self.ports.store;
@@ -222,11 +231,10 @@ impl Owner {
             token: self.tokens.get(usize::from(partition.0)).context("a token")?,
             now: Timestamp::from_micros(1_700_000_000_000_000),
             id: CommitId::from_bits(self.ports.runtime.random()),
-            confirmed: std::mem::take(&mut *self.confirmed_of(partition)?),
+            confirmed: self.to_remove(partition)?,
         };
-        let mut commit = commit.write()?;
+        let commit = commit.write()?;
         let sends = commit.outbox_add.first().cloned();
-        commit.outbox_remove.truncate(256);
         let outcome = store.commit(vec![commit]).await.pop().context("an answer")??;
         ensure!(
             outcome == CommitOutcome::Applied,

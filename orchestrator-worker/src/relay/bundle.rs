@@ -58,12 +58,14 @@ pub(super) fn bundled<'a>(batch: impl Iterator<Item = &'a Publication>, sharing:
                 room.work += work;
                 continue;
             }
-            let room = Open {
-                at: bundles.len(),
-                bytes,
-                work,
-            };
-            open.insert(queue, room);
+            if work <= sharing.work_max {
+                let room = Open {
+                    at: bundles.len(),
+                    bytes,
+                    work,
+                };
+                open.insert(queue, room);
+            }
         }
         bundles.push(Bundle {
             first: message.clone(),
@@ -115,8 +117,8 @@ mod tests {
 
     use super::*;
 
-    const QUICK: &[u8] = b"\x81\xa1n\xa5quick";
-    const SLOW: &[u8] = b"\x81\xa1n\xa4slow";
+    const QUICK: &[u8] = b"\x82\xa1v\x01\xa1n\xa5quick";
+    const SLOW: &[u8] = b"\x82\xa1v\x01\xa1n\xa4slow";
 
     fn work(queue: &str, body: impl Into<Bytes>) -> Publication {
         let control = codec::control_message(PartitionId(0), body.into(), Timestamp::default());
@@ -157,16 +159,9 @@ mod tests {
             work("b", QUICK),
             control,
             work("a", &b"unreadable"[..]),
+            work("a", &b"\x82\xa1v\x02\xa1n\xa5quick"[..]),
         ];
-        let together = vec![
-            vec![0, 3],
-            vec![1, 6],
-            vec![2],
-            vec![4],
-            vec![5],
-            vec![7],
-            vec![8],
-        ];
+        let together: [&[usize]; 7] = [&[0, 3, 5], &[1, 6], &[2], &[4], &[7], &[8], &[9]];
         assert_eq!(places(&batch, 64), together);
         assert_eq!(places(&batch, 1).len(), batch.len());
     }
@@ -179,7 +174,7 @@ mod tests {
         // Ten microseconds of a millisecond each.
         assert_eq!(sizes(&vec![work("a", QUICK); 150], 1_000), [100, 50]);
         assert_eq!(sizes(&vec![work("a", QUICK); 150], 64), [64, 64, 22]);
-        let mut large = b"\x82\xa1n\xa5quick\xa1i\xc6\x00\x01\x00\x00".to_vec();
+        let mut large = b"\x83\xa1v\x01\xa1n\xa5quick\xa1i\xc6\x00\x01\x00\x00".to_vec();
         large.extend(vec![0; 0x1_0000]);
         assert_eq!(sizes(&vec![work("a", large); 5], 64), [3, 2]);
     }
