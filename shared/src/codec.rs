@@ -382,6 +382,15 @@ mod tests {
             .iter()
             .map(|item| work_message(item, Timestamp::default()))
             .collect();
+        let later = WorkItem {
+            scheduled: Timestamp::from_micros(1),
+            ..items[0].clone()
+        };
+        assert_ne!(
+            later.message_id(),
+            items[0].message_id(),
+            "sent by another commit"
+        );
         for count in [1, 2, 15, 16, 40] {
             let shared = shared_work_message(messages[0].clone(), &messages[1..count]);
             assert_eq!(decode_work(&shared.body).unwrap(), items[..count]);

@@ -94,10 +94,12 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl WorkItem {
-    /// The message id of this sending.
+    /// The message id of this sending. Its time is in it: a store that has forgotten commits counts them anew, and the
+    /// same task may be sent under the same number once more.
     #[must_use]
     pub fn message_id(&self) -> MessageId {
-        self.identity.message_id(b"work", self.dispatch)
+        let sending = self.identity.message_id(b"work", self.dispatch);
+        MessageId::of(&[b"sent", &sending.bytes(), &self.scheduled.micros().to_be_bytes()])
     }
 
     /// How long one run may take.
