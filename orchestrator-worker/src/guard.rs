@@ -68,6 +68,7 @@ impl Decision {
                 input: Some(Payload::unit()),
                 timeout: None,
                 tags: [].into(),
+                attempt: 1,
             })
         });
         let actions = wanted.collect::<Result<_, InvalidId>>()?;

@@ -64,6 +64,8 @@ instruments! {
         /// Histories that grew past the mark from which on their length is a danger.
         history_warnings: IntCounter = "longhaul_history_warnings_total";
 
+        /// Tasks scheduled because the one before had failed, as their retry policies say.
+        retries: IntCounter = "longhaul_activity_retries_total";
         /// Results that came late or twice, of tasks that had theirs.
         duplicates_dropped: IntCounter = "longhaul_activity_duplicates_dropped_total";
         /// Work items sent again: something was lost, or nobody hosted the activity.
@@ -428,6 +430,11 @@ impl Metrics {
 
     pub(crate) fn duplicates_dropped(&self, count: u64) {
         self.instruments.duplicates_dropped.inc_by(count);
+    }
+
+    /// So many tasks are scheduled as further attempts at an author's calls.
+    pub(crate) fn retried(&self, tasks: u64) {
+        self.instruments.retries.inc_by(tasks);
     }
 
     pub(crate) fn redispatched(&self, items: u64) {

@@ -296,6 +296,7 @@ async fn go_on(
 
     // 4. Decide: what exactly will be written, in parts that a commit can hold. Nothing, if all were copies.
     let inline = take_inline(host, &mut session, &actions, &admitted);
+    let retries = actions.iter().filter(|action| is_retry(action)).count();
     let parts = if !events.is_empty() || admitted.has_effects() {
         let runs_inline = !inline.is_empty() || !session.inline_running.is_empty();
         let draft = Draft {
@@ -325,6 +326,7 @@ async fn go_on(
     for (activity, took) in ran {
         host.relay.ran(&activity, took);
     }
+    host.metrics.retried(retries as u64);
 
     // 7. The caller acknowledges the inputs, and runs the inline steps that history now knows.
     if !session.status.is_terminal() {
@@ -336,6 +338,10 @@ async fn go_on(
         turned.session = Some(session);
     }
     Ok(Attempt::Settled)
+}
+
+fn is_retry(action: &Action) -> bool {
+    matches!(action, Action::ScheduleTask { attempt: 2.., .. })
 }
 
 /// The store knows more than the session, which is of no use any more.

@@ -71,6 +71,7 @@ impl<O: DeserializeOwned + 'static> ActivityCall<O> {
                 input,
                 timeout: None,
                 tags: BTreeMap::new(),
+                attempt: 1,
                 site,
             }))
         });
@@ -195,7 +196,11 @@ impl<O: DeserializeOwned + 'static> Future for ActivityCall<O> {
                         return Poll::Ready(Err(this.error(0, failure)));
                     }
                     Ok(plan) => {
-                        this.steps.begin_activity(task, TaskPlan::clone(plan), cx);
+                        let plan = TaskPlan {
+                            attempt: this.attempt,
+                            ..TaskPlan::clone(plan)
+                        };
+                        this.steps.begin_activity(task, plan, cx);
                         this.stage = Stage::Waiting(task);
                         return Poll::Pending;
                     }

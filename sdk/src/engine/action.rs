@@ -30,6 +30,8 @@ pub enum Action {
         timeout: Option<Duration>,
         /// Its tags.
         tags: BTreeMap<String, String>,
+        /// Which attempt at the author's call it is, from 1; not recorded.
+        attempt: u32,
     },
     /// Set a timer.
     CreateTimer {
@@ -67,6 +69,7 @@ impl Action {
                 input,
                 timeout,
                 tags,
+                attempt: _,
             } => EventKind::TaskScheduled(TaskScheduled {
                 task,
                 name,

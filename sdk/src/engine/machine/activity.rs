@@ -32,6 +32,8 @@ pub(crate) struct TaskPlan {
     pub(crate) input: Payload,
     pub(crate) timeout: Option<Duration>,
     pub(crate) tags: BTreeMap<String, String>,
+    /// From 1.
+    pub(crate) attempt: u32,
     pub(crate) site: Site,
 }
 
@@ -56,6 +58,7 @@ impl ActivityMachine {
             input: Some(plan.input),
             timeout: plan.timeout,
             tags: plan.tags,
+            attempt: plan.attempt,
         })
     }
 

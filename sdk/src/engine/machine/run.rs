@@ -47,6 +47,7 @@ impl RunMachine {
             input: None,
             timeout: None,
             tags: BTreeMap::new(),
+            attempt: 1,
         })
     }
 

@@ -74,6 +74,7 @@ fn an_action_holds_what_the_call_said() {
             input: Some(seven),
             timeout: None,
             tags: [].into(),
+            attempt: 1,
         }
     );
     let Action::ScheduleTask {

@@ -56,6 +56,20 @@ fn the_last_failure_is_returned_with_the_number_of_attempts() {
 }
 
 #[test]
+fn a_task_says_which_attempt_it_is() {
+    let attempt = |actions: Vec<Action>| match actions.as_slice() {
+        [Action::ScheduleTask { attempt, .. }] => *attempt,
+        other => panic!("{other:?}"),
+    };
+    let (mut session, actions) = first_turn(&retried(RetryPolicy::exponential(3)));
+    assert_eq!(attempt(actions), 1);
+    turn(&mut session, [failed(1, "no")]).unwrap();
+    assert_eq!(attempt(turn(&mut session, [fired(2)]).unwrap()), 2);
+    turn(&mut session, [failed(3, "no")]).unwrap();
+    assert_eq!(attempt(turn(&mut session, [fired(4)]).unwrap()), 3);
+}
+
+#[test]
 fn a_zero_delay_needs_no_timer() {
     let (mut session, _) = first_turn(&retried(RetryPolicy::fixed(2, Duration::ZERO)));
     assert_eq!(short(&turn(&mut session, [failed(1, "no")]).unwrap()), ["2 a"]);
