@@ -93,11 +93,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// The metrics of both workers, the orchestrator worker first.
+    pub(crate) fn pages(&self) -> anyhow::Result<[String; 2]> {
+        let pages = self.workers.iter().map(|worker| worker.page("metrics"));
+        let pages = pages.collect::<anyhow::Result<Vec<_>>>()?;
+        pages.try_into().ok().context("there are two workers")
+    }
+
     /// What both workers have done so far.
     pub(crate) fn effort(&self) -> anyhow::Result<Spent> {
         let mut spent = Spent::default();
-        for worker in &self.workers {
-            let page = worker.page("metrics")?;
+        for page in self.pages()? {
             spent.cpu += sample(&page, "process_cpu_seconds_total")?;
             spent.records += records(&page);
             spent.messages += sum(&page, "longhaul_amqp_publishes_total");
@@ -150,7 +156,8 @@ fn sum(page: &str, name: &str) -> f64 {
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
-fn sample(page: &str, name: &str) -> anyhow::Result<f64> {
+/// The one sample of a metric without labels.
+pub(crate) fn sample(page: &str, name: &str) -> anyhow::Result<f64> {
     let line = page
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -22,6 +22,7 @@ mod peers;
 mod place;
 mod plan;
 mod report;
+mod rest;
 mod workload;
 
 use std::io::Write;
@@ -63,7 +64,13 @@ fn main() -> anyhow::Result<ExitCode> {
 fn drive(effort: &plan::Effort) -> anyhow::Result<()> {
     let before = report::Conditions::now()?;
     let measured = plan::measure(effort)?;
+    let rest = if effort.only.is_empty() || "rest".contains(&effort.only) {
+        Some(plan::at_rest()?)
+    } else {
+        None
+    };
     let alone = report::Alone {
+        rest,
         replays: engine::replays()?,
         turns: engine::turns()?,
         record: metering::cost_of_record()?,

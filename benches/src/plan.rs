@@ -9,6 +9,7 @@ use crate::floor::{self, Floor};
 use crate::load::Plan;
 use crate::peers::{Celery, Python};
 use crate::place::Place;
+use crate::rest::{Rest, rest};
 use crate::workload::Workload;
 
 /// How much time is spent.
@@ -57,6 +58,7 @@ const DBOS: &str = "DBOS, SQLite, in one process";
 
 /// The first ports that the workers of a row show their metrics on.
 const PORT: u16 = 19_470;
+const PORT_AT_REST: u16 = PORT + 8;
 
 /// One figure of the report.
 pub(crate) struct Measured {
@@ -96,6 +98,14 @@ pub(crate) fn measure(effort: &Effort) -> anyhow::Result<Vec<Measured>> {
         measured.extend(peers(effort)?);
     }
     Ok(measured)
+}
+
+/// A fleet of its own, all of whose instances wait.
+pub(crate) fn at_rest() -> anyhow::Result<Rest> {
+    let row = &FLEETS[0];
+    let fleet = Fleet::start(settings(&hub("rest"), row.queue_type)?, PORT_AT_REST)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(rest(&fleet))
 }
 
 /// Others, by the same clock.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::Taken;
 use crate::fleet::Spent;
 use crate::plan::{Effort, FLOORS, Measured};
+use crate::rest::{Rest, WAITING};
 use crate::workload::Workload;
 
 /// What a measurement was taken on.
@@ -37,6 +38,7 @@ fn said(program: &str, arguments: &[&str]) -> String {
 
 /// What was measured within this process.
 pub(crate) struct Alone {
+    pub(crate) rest: Option<Rest>,
     pub(crate) replays: Vec<Taken>,
     pub(crate) turns: Vec<Taken>,
     pub(crate) record: Duration,
@@ -90,6 +92,9 @@ pub(crate) fn write(effort: &Effort, on: &Conditions, measured: &[Measured], alo
     }
     against_the_floor(&mut text, measured);
     engine(&mut text, alone);
+    if let Some(rest) = &alone.rest {
+        at_rest(&mut text, rest);
+    }
     metrics(&mut text, measured, alone.record);
     text
 }
@@ -107,6 +112,20 @@ fn engine(text: &mut String, alone: &Alone) {
         let _in_memory = writeln!(text, "| {what} | {} | {micros:.1} |", taken.events);
     }
     text.push('\n');
+}
+
+fn at_rest(text: &mut String, rest: &Rest) {
+    const MB: f64 = 1e6;
+    let [one, other] = rest.resident_before.map(|bytes| bytes / MB);
+    let [one_now, other_now] = rest.resident.map(|bytes| bytes / MB);
+    let [cpu, other_cpu] = rest.cpu_percent;
+    let _in_memory = writeln!(
+        text,
+        "## At rest\n\n{WAITING} instances on quorum queues that wait for timers; a session of each is warm.\n\n| | memory before, MB | \
+         while they wait, MB | of a core, % |\n|---|---|---|---|\n| orchestrator worker | {one:.1} | {one_now:.1} | {cpu:.2} |\n| activity \
+         worker | {other:.1} | {other_now:.1} | {other_cpu:.2} |\n\nRedis uses {:.0} bytes for each.\n",
+        rest.redis_bytes
+    );
 }
 
 fn metrics(text: &mut String, measured: &[Measured], record: Duration) {
