@@ -34,6 +34,7 @@ impl Python {
     fn script(&self, script: &str) -> Command {
         let mut command = Command::new(&self.0);
         command.arg(Path::new("benches/peers").join(script));
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
 
@@ -80,6 +81,7 @@ impl<'a> Celery<'a> {
             ("PEER_REDIS", redis.to_owned()),
             ("PEER_QUEUE", format!("celery-{}", std::process::id())),
             ("PYTHONPATH", "benches/peers".to_owned()),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
         let log = tempfile::NamedTempFile::new()?;
         let worker = Command::new(&python.0)

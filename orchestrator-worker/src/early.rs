@@ -36,8 +36,11 @@ pub(crate) struct Early {
     unattended: BTreeMap<PartitionId, Sighting>,
     /// Who should own what, of those that are on the list and not known to be gone.
     rank: Arc<Rank>,
-    /// The same, of all that are on the list, and since when it is so.
-    listed: (Arc<Rank>, Monotonic),
+    /// The same, of all that are on the list.
+    listed: Arc<Rank>,
+    /// Since when it is so, and what was so before.
+    listed_since: Monotonic,
+    listed_before: Arc<Rank>,
     /// For how long that must have been so before anything is handed over.
     settled_after: Duration,
     /// Workers that are left out, and until when.
@@ -65,11 +68,12 @@ pub(crate) struct Abandoned {
 ///
 /// Shares are even, so that somebody's leaving moves partitions of others, too, and not everybody learns of it at the
 /// same time. What is taken is decided by who seems to live. Given up is only what would go to another in the eyes of
-/// all: by the whole list, suspects included, once everybody has had the time to read it.
+/// all: by the whole list, suspects included, once everybody has had the time to read it. A newcomer knows of itself.
 pub(crate) struct Division {
     me: WorkerId,
     rank: Arc<Rank>,
     listed: Arc<Rank>,
+    before: Arc<Rank>,
     is_settled: bool,
 }
 
@@ -81,7 +85,9 @@ impl Division {
 
     /// Whether it should hand a partition over that it has.
     pub(crate) fn gives_up(&self, partition: PartitionId) -> bool {
-        self.is_settled && !self.takes(partition) && self.listed.owner_of(partition) != Some(&self.me)
+        let owner = self.listed.owner_of(partition);
+        let knows = |owner| self.is_settled || !self.before.has(owner);
+        owner.is_some_and(|owner| *owner != self.me && knows(owner)) && !self.takes(partition)
     }
 }
 
@@ -118,7 +124,9 @@ impl Early {
         Self {
             me,
             rank: Arc::new(Rank::of(partitions, Vec::new())),
-            listed: (Arc::new(Rank::of(partitions, Vec::new())), Monotonic::default()),
+            listed: Arc::new(Rank::of(partitions, Vec::new())),
+            listed_since: Monotonic::default(),
+            listed_before: Arc::new(Rank::of(partitions, Vec::new())),
             settled_after: settings.lease_renew,
             partitions,
             connected_for: settings.early_connected,
@@ -150,14 +158,16 @@ impl Early {
     /// What this worker should take, and what it should give up.
     pub(crate) fn division(&mut self, list: &[WorkerRow], now: Monotonic) -> Division {
         let all: Vec<_> = list.iter().map(|worker| worker.id.clone()).collect();
-        if !self.listed.0.is_of(&all) {
-            self.listed = (Arc::new(Rank::of(self.partitions, all)), now);
+        if !self.listed.is_of(&all) {
+            let listed = Arc::new(Rank::of(self.partitions, all));
+            self.listed_before = std::mem::replace(&mut self.listed, listed);
+            self.listed_since = now;
         }
-        let (listed, since) = &self.listed;
         Division {
             me: self.me.clone(),
-            listed: Arc::clone(listed),
-            is_settled: now.since(*since) >= self.settled_after,
+            listed: Arc::clone(&self.listed),
+            before: Arc::clone(&self.listed_before),
+            is_settled: now.since(self.listed_since) >= self.settled_after,
             rank: self.rank(list, now),
         }
     }
@@ -529,15 +539,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_up_before_everybody_has_read_the_list() {
+    fn what_goes_to_a_newcomer_is_given_up_at_once() {
         let mut early = early();
         drop(early.division(&list(&["me"]), at(0)));
-        let all = list(&["me", "other"]);
+        let division = early.division(&list(&["me", "new"]), at(10_000));
+        let given_up = PartitionId::all(16).filter(|partition| division.gives_up(*partition));
+        assert_eq!(given_up.count(), 8, "it knows of itself");
+    }
+
+    #[test]
+    fn what_goes_to_another_is_given_up_once_everybody_has_read_the_list() {
+        let mut early = early();
+        drop(early.division(&list(&["me", "other", "gone"]), at(0)));
         let mut gives_up = |now| {
-            let division = early.division(&all, at(now));
-            PartitionId::all(16)
-                .filter(|partition| division.gives_up(*partition))
-                .count()
+            let division = early.division(&list(&["me", "other"]), at(now));
+            let given_up = PartitionId::all(16).filter(|partition| division.gives_up(*partition));
+            given_up.count()
         };
         assert_eq!([10_000, 12_999, 13_000].map(&mut gives_up), [0, 0, 8]);
     }

@@ -40,6 +40,11 @@ impl Rank {
         living.len() == self.living.len() && living.iter().all(|id| self.place_of(id).is_some())
     }
 
+    /// Whether this worker is one of them.
+    pub(crate) fn has(&self, worker: &WorkerId) -> bool {
+        self.place_of(worker).is_some()
+    }
+
     fn place_of(&self, worker: &WorkerId) -> Option<usize> {
         self.living.binary_search(worker).ok()
     }
