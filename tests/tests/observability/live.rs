@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Connection, ConnectionProperties};
-use longhaul_tests::binaries::{Binary, Running};
+use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
+use longhaul_tests::binaries::{Binary, READY, Running};
 use longhaul_tests::servers::{RabbitServer, Servers, poll_until};
 
 use crate::catalogue::{OF_RABBITMQ, documented, metric_of};
@@ -64,6 +64,10 @@ fn workers_tell_what_is_asked_for_and_all_that_is_documented() {
         start(Binary::ActivityWorker, "--activity.listen"),
     ];
     let ports = workers.each_mut().map(listening);
+    // Only then is the intake queue known to be there.
+    for worker in &mut workers {
+        worker.says(READY, TOLD_WITHIN).unwrap();
+    }
     publish(servers.amqp_url);
 
     let documented = documented();
@@ -125,7 +129,11 @@ fn publish(url: &str) {
                 )
                 .await
                 .unwrap();
-            confirmed.await.unwrap();
+            let confirmed = confirmed.await.unwrap();
+            assert!(
+                matches!(confirmed, Confirmation::Ack(None)),
+                "{queue}: {confirmed:?}"
+            );
         }
     });
 }

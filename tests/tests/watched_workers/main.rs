@@ -112,8 +112,13 @@ fn a_worker_that_hears_nothing_is_alive_and_not_ready_until_it_hears_again() {
     }
     rabbit.kill();
     for address in &addresses {
-        let said = until_ready(address, false);
-        assert!(said.contains("503") && said.contains("FAIL consuming"), "{said}");
+        // The connection is missed first, then what came by it.
+        let what = format!("{address} says that it consumes nothing");
+        let said = poll_until(&what, DEADLINE, || {
+            let said = until_ready(address, false);
+            Ok(said.contains("FAIL consuming").then_some(said))
+        });
+        assert!(said.unwrap().contains("503"));
         assert!(page(address, "/healthz").0);
         let (_, metrics) = page(address, "/metrics");
         assert!(metrics.contains("longhaul_worker_ready 0"), "{metrics}");
