@@ -163,8 +163,11 @@ impl Oracle {
                 commit.row.status.name()
             )
         });
+        let is_in = judge.applied.contains(&commit.id);
         let conflicts = judge.conflicts.entry(commit.instance.clone()).or_default();
         match outcome {
+            // A late copy of one that is in, sent before its answer was known: nobody hears of this conflict.
+            Ok(CommitOutcome::Conflict) if is_in => false,
             // The same one again is a repetition of its message.
             Ok(CommitOutcome::Conflict) => conflicts.insert(commit.id),
             Ok(_) => {
