@@ -12,12 +12,18 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Who should own what, of these workers.
 pub(crate) struct Rank {
-    partitions: u16,
     /// Ordered, so that all agree whatever the order of their lists.
     living: Vec<WorkerId>,
+    pairs: Pairs,
     division: Division,
     /// The same without each of them, once that was asked for.
     without: Vec<OnceLock<Division>>,
+}
+
+/// Every partition with the place of every worker, the highest score first.
+struct Pairs {
+    partitions: u16,
+    ranked: Vec<(PartitionId, usize)>,
 }
 
 /// For each partition the place of its owner among the living; empty if nobody lives.
@@ -27,9 +33,10 @@ impl Rank {
     pub(crate) fn of(partitions: u16, mut living: Vec<WorkerId>) -> Self {
         living.sort_unstable();
         living.dedup();
+        let pairs = Pairs::of(partitions, &living);
         Self {
-            partitions,
-            division: divide(partitions, &living, None),
+            division: pairs.divide(living.len(), None),
+            pairs,
             without: living.iter().map(|_| OnceLock::new()).collect(),
             living,
         }
@@ -59,57 +66,56 @@ impl Rank {
         let Some(place) = self.place_of(without) else {
             return self.owner_of(partition);
         };
-        let compute = || divide(self.partitions, &self.living, Some(place));
+        let compute = || self.pairs.divide(self.living.len(), Some(place));
         let division = self.without.get(place)?.get_or_init(compute);
         self.living.get(*division.get(usize::from(partition.0))?)
     }
 }
 
-/// Divides the partitions among all workers but one.
-fn divide(partitions: u16, workers: &[WorkerId], but: Option<usize>) -> Division {
-    let workers: Vec<_> = workers
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| Some(*place) != but)
-        .collect();
-    if workers.is_empty() {
-        return Division::new();
+impl Pairs {
+    fn of(partitions: u16, workers: &[WorkerId]) -> Self {
+        let places = workers.iter().enumerate();
+        let scored = PartitionId::all(partitions).flat_map(|partition| {
+            let of_one = move |(place, worker)| (score(partition, worker), partition, place);
+            places.clone().map(of_one)
+        });
+        let mut scored: Vec<_> = scored.collect();
+        scored.sort_unstable_by(|one, other| other.cmp(one));
+        let ranked = scored.into_iter().map(|(_, partition, place)| (partition, place));
+        Self {
+            partitions,
+            ranked: ranked.collect(),
+        }
     }
-    let mut pairs: Vec<_> = PartitionId::all(partitions)
-        .flat_map(|partition| {
-            workers
-                .iter()
-                .map(move |(place, worker)| (score(partition, worker), partition, *place))
-        })
-        .collect();
-    pairs.sort_unstable_by(|one, other| other.cmp(one));
 
-    let least = usize::from(partitions) / workers.len();
-    let mut with_one_more = usize::from(partitions) % workers.len();
-    let highest = workers
-        .iter()
-        .map(|(place, _)| place + 1)
-        .max()
-        .unwrap_or_default();
-    let mut shares = vec![0; highest];
-    let mut division: Vec<Option<usize>> = vec![None; usize::from(partitions)];
-    for (_, partition, place) in pairs {
-        let (Some(owner @ None), Some(share)) =
-            (division.get_mut(usize::from(partition.0)), shares.get_mut(place))
-        else {
-            continue;
+    /// Divides the partitions among so many workers, or all of them but one.
+    fn divide(&self, workers: usize, but: Option<usize>) -> Division {
+        let partitions = usize::from(self.partitions);
+        let sharing = workers - usize::from(but.is_some());
+        let Some(least) = partitions.checked_div(sharing) else {
+            return Division::new();
         };
-        if *share > least || *share == least && with_one_more == 0 {
-            continue;
+        let mut with_one_more = partitions % sharing;
+        let mut shares = vec![0; workers];
+        let mut division: Vec<Option<usize>> = vec![None; partitions];
+        for (partition, place) in self.ranked.iter().filter(|(_, place)| Some(*place) != but) {
+            let (Some(owner @ None), Some(share)) =
+                (division.get_mut(usize::from(partition.0)), shares.get_mut(*place))
+            else {
+                continue;
+            };
+            if *share > least || *share == least && with_one_more == 0 {
+                continue;
+            }
+            if *share == least {
+                with_one_more -= 1;
+            }
+            *share += 1;
+            *owner = Some(*place);
         }
-        if *share == least {
-            with_one_more -= 1;
-        }
-        *share += 1;
-        *owner = Some(place);
+        // As many places as partitions were given away, and every pair was looked at.
+        division.into_iter().flatten().collect()
     }
-    // As many places as partitions were given away, and every pair was looked at.
-    division.into_iter().flatten().collect()
 }
 
 fn score(partition: PartitionId, worker: &WorkerId) -> u64 {
