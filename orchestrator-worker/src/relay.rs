@@ -478,16 +478,16 @@ async fn publish(
     let introduced = introduce(&ports, first).await;
     let messages = batch.iter().map(|(_, _, message)| message);
     let bundles = bundled(messages, &sharing);
-    let carried = bundles.iter().map(Bundle::message).collect();
+    let (carried, places): (Vec<_>, Vec<_>) = bundles.into_iter().map(Bundle::into_message).unzip();
     ports.runtime.reached(Step::RelayPublishing);
     let answers = ports.broker.publish(carried).await;
     for queue in missing_queues(&answers) {
         // It was declared and is not there: to declare it again here would hide what was lost with it.
         lost.tell(Destination::Work(queue));
     }
-    let each = bundles.iter().zip(answers);
+    let each = places.into_iter().zip(answers);
     let mut each: Vec<_> = each
-        .flat_map(|(bundle, answer)| bundle.places().iter().map(move |place| (*place, answer.clone())))
+        .flat_map(|(places, answer)| places.into_iter().map(move |place| (place, answer.clone())))
         .collect();
     each.sort_unstable_by_key(|(place, _)| *place);
     let results = batch.into_iter().zip(each.into_iter().map(|(_, answer)| answer));

@@ -98,14 +98,9 @@ impl Sharing {
 }
 
 impl Bundle {
-    /// The message that carries them all.
-    pub(super) fn message(&self) -> Publication {
-        codec::shared_work_message(self.first.clone(), &self.others)
-    }
-
-    /// Their places in the batch.
-    pub(super) fn places(&self) -> &[usize] {
-        &self.places
+    /// The message that carries them all, and their places in the batch.
+    pub(super) fn into_message(self) -> (Publication, Vec<usize>) {
+        (codec::shared_work_message(self.first, &self.others), self.places)
     }
 }
 
@@ -143,7 +138,10 @@ mod tests {
 
     fn places(batch: &[Publication], items_max: usize) -> Vec<Vec<usize>> {
         let bundles = bundled(batch.iter(), &sharing(items_max));
-        bundles.iter().map(|bundle| bundle.places().to_vec()).collect()
+        bundles
+            .into_iter()
+            .map(|bundle| bundle.into_message().1)
+            .collect()
     }
 
     #[test]
@@ -183,7 +181,8 @@ mod tests {
     fn a_bundle_of_one_is_the_message_itself() {
         let batch = [work("a", SLOW)];
         let [bundle] = bundled(batch.iter(), &sharing(64)).try_into().ok().unwrap();
-        assert_eq!(bundle.message(), batch[0]);
-        assert_ne!(bundle.message().id, MessageId::from_bits(0));
+        let (message, _) = bundle.into_message();
+        assert_eq!(message, batch[0]);
+        assert_ne!(message.id, MessageId::from_bits(0));
     }
 }
