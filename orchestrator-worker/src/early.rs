@@ -149,7 +149,9 @@ impl Early {
     /// Who should own what, of those of the list who are not known to be gone.
     fn rank(&mut self, list: &[WorkerRow], now: Monotonic) -> Arc<Rank> {
         let living = self.living(list, now);
-        if !self.rank.is_of(&living) {
+        if self.listed.is_of(&living) {
+            self.rank = Arc::clone(&self.listed);
+        } else if !self.rank.is_of(&living) {
             self.rank = Arc::new(Rank::of(self.partitions, living));
         }
         Arc::clone(&self.rank)
